@@ -1,0 +1,311 @@
+"""Checkpoints that are written in the background, appear whole or not at all, and are verified when read.
+
+Orbax restores flipped bits without a word. So every save carries a record of each leaf (path, shape, dtype, 64-bit
+fingerprint of the bits on the device), and a restored state must show the same prints. A checkpoint that fails is moved
+to `<directory>_bad/`, never deleted, and the one before it is used.
+
+Departs  Orbax: the state is saved as a flat {path: leaf}; empty leaves, which Orbax refuses, are made anew; errors of
+         background writes come out of `check`, and the manager is rebuilt after one, because it forgets the good steps.
+Checked  tests/train/test_checkpoint.py
+"""
+
+import contextlib
+import errno
+import gc
+import hashlib
+import json
+import logging
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from etils import epath
+from jax.experimental import multihost_utils
+
+from genjax.core import Array, State
+from genjax.train.audit import Audit, audit
+from genjax.train.errors import CheckpointMismatch, StorageError
+from genjax.train.paths import named_leaves
+
+_LOG = logging.getLogger("genjax")
+_SHOWN = 5  # differing leaves named in a message
+_LONG = 160  # letters of somebody else's message that still read as one line
+_DRAIN_S = 0.05  # reads that are still under way when one fails end within this time on a local disk
+# Trouble with reading that says nothing of what was written: moving the checkpoint aside would be wrong.
+_NOT_ITS_FAULT = (PermissionError, ConnectionError, TimeoutError, MemoryError)
+
+
+class Checkpoints:
+  """A folder of checkpoints, one sub-folder a step, of which the newest `keep` stay.
+
+  Args:
+    directory: local path or gs://; made if missing. Leftovers of a killed save are removed.
+    keep: how many to keep, at least 1; 2 or more leave something to fall back on.
+
+  Raises:
+    StorageError: if the directory cannot be made or written.
+  """
+
+  def __init__(self, directory: str | epath.PathLike, *, keep: int = 3):
+    if keep < 1:
+      raise ValueError(f"keep={keep} checkpoints; keep at least 1 (config.train.keep)")
+    self._keep = keep
+    # A relative local path would make Orbax raise.
+    self._directory = epath.Path(directory) if "://" in str(directory) else epath.Path(directory).resolve()
+    self._manager = self._open()
+
+  def steps(self) -> list[int]:
+    """Steps that have a finished checkpoint, oldest first."""
+    return sorted(self._manager.all_steps())
+
+  def save(self, step: int, state: State, audited: Audit | None = None) -> None:
+    """Starts a save and returns; the state may be donated afterwards. `audited` saves an `audit` done already.
+
+    Raises:
+      StorageError: if this save cannot start or the one before it failed.
+    """
+    leaves = named_leaves(state)
+    record = _seal(_record(leaves, audited or audit(state)))
+    kept = {name: leaf for name, leaf in leaves.items() if leaf.size}
+    args = ocp.args.Composite(state=ocp.args.StandardSave(kept), audit=ocp.args.JsonSave(record))
+    try:
+      self._manager.wait_until_finished()
+      started = self._manager.save(step, args=args, force=True)
+    except Exception as error:
+      raise self._failed(error) from error
+    if not started:
+      raise StorageError(f"the checkpoint of step {step} was not started by Orbax; {self._state_of_things()}")
+
+  def check(self) -> None:
+    """Raises StorageError if a save in the background has failed by now."""
+    try:
+      self._manager.check_for_errors()
+    except Exception as error:
+      raise self._failed(error) from error
+
+  def wait(self) -> None:
+    """Waits until what was saved is on disk. Raises StorageError if that fails."""
+    try:
+      self._manager.wait_until_finished()
+      self._manager.check_for_errors()
+    except Exception as error:
+      raise self._failed(error) from error
+
+  def close(self) -> None:
+    """Waits, then lets go of the folder. Raises StorageError if the last save failed."""
+    try:
+      self.wait()
+    finally:
+      self._manager.close()
+
+  def restore(self, abstract_state: State, step: int | None = None) -> tuple[State, int] | None:
+    """Reads the newest sound checkpoint, or exactly that of `step`.
+
+    Args:
+      abstract_state: tree of `jax.ShapeDtypeStruct`, each with the sharding that is wanted now; it may differ from that
+        of the writer, also in the number of devices.
+      step: None for the newest that is sound; unsound ones on the way are reported and moved aside.
+
+    Returns:
+      (state, step), every leaf in a buffer of its own so that it can be donated; None if there is no sound checkpoint.
+
+    Raises:
+      CheckpointMismatch: if a sound checkpoint holds other leaves, shapes or dtypes. Nothing is moved.
+      StorageError: if `step` is given and missing or unsound, or the folder cannot be read.
+    """
+    if step is not None and step not in self.steps():
+      raise StorageError(f"no checkpoint of step {step} in {self._directory}; there are {self.steps()}")
+    for candidate in [step] if step is not None else self.steps()[::-1]:
+      state, fault = self._read(candidate, abstract_state)
+      if _agreed(fault is None):
+        return state, candidate
+      fault = fault or "another process could not read it"
+      moved = self._move_aside(candidate)
+      if step is not None:
+        raise StorageError(f"checkpoint of step {step} is damaged ({fault}); moved to {moved}")
+      _LOG.warning("checkpoint of step %d is damaged (%s); moved to %s, trying the one before", candidate, fault, moved)
+    return None
+
+  def _open(self) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(
+      max_to_keep=self._keep, create=True, cleanup_tmp_directories=True, enable_async_checkpointing=True
+    )
+    try:
+      return ocp.CheckpointManager(self._directory, options=options)
+    except OSError as error:
+      raise StorageError(
+        f"cannot write checkpoints to {self._directory}: {_reason(error)}; free it or choose another --workdir"
+      ) from error
+
+  def _read(self, step: int, abstract_state: State) -> tuple[State | None, str | None]:
+    """Returns (state, None), or (None, what is wrong with the checkpoint in a few words)."""
+    wanted = named_leaves(abstract_state)
+    try:
+      with _hushed():
+        sealed = self._manager.restore(step, args=ocp.args.Composite(audit=ocp.args.JsonRestore()))["audit"]
+      record = _unseal(sealed)
+    except Exception as error:
+      return None, f"its record of leaves cannot be read: {self._fault_of(error)}"
+    if record is None:
+      return None, "its record of leaves is damaged"
+    _compare(record, wanted, self._directory / str(step))
+    try:
+      kept = {name: leaf for name, leaf in wanted.items() if leaf.size}
+      with _hushed():
+        leaves = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(kept)))["state"]
+    except Exception as error:
+      return None, f"its arrays cannot be read: {self._fault_of(error)}"
+    return _verify(record, wanted, leaves, jax.tree.structure(abstract_state))
+
+  def _fault_of(self, error: Exception) -> str:
+    if isinstance(error, _NOT_ITS_FAULT) or "RESOURCE_EXHAUSTED" in str(error):
+      raise StorageError(f"cannot read a checkpoint in {self._directory}: {_reason(error)}") from error
+    return _reason(error)
+
+  def _move_aside(self, step: int) -> epath.Path:
+    source = self._directory / str(step)
+    folder = self._directory.parent / f"{self._directory.name}_bad"
+    taken = 0
+    while (target := folder / (f"{step}_{taken}" if taken else str(step))).exists():
+      taken += 1
+    _barrier(f"genjax_move_aside_{step}")
+    if jax.process_index() == 0:
+      folder.mkdir(parents=True, exist_ok=True)
+      source.rename(target)
+    _barrier(f"genjax_moved_aside_{step}")
+    self._manager.reload()  # or a later save of the same step would be skipped
+    return target
+
+  def _failed(self, error: Exception) -> StorageError:
+    try:
+      self._manager.close()
+    except Exception as again:  # it tells of the same failed save once more
+      _LOG.debug("closing after a failed save: %s", again)
+    self._manager = self._open()
+    return StorageError(f"a checkpoint could not be written: {_reason(error)}; {self._state_of_things()}")
+
+  def _state_of_things(self) -> str:
+    steps = self.steps()
+    kept = f"checkpoints of steps {steps} are good" if steps else "there is no checkpoint yet"
+    return f"{kept}; make room in {self._directory} ({_free(self._directory)}) and start the same command again"
+
+
+def _record(leaves: dict[str, Array], audited: Audit) -> list[dict[str, Any]]:
+  return [
+    {"path": name, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "print": [int(word) for word in words]}
+    for (name, leaf), words in zip(leaves.items(), audited.prints, strict=True)
+  ]
+
+
+def _seal(record: list[dict[str, Any]]) -> dict[str, Any]:
+  return {"leaves": record, "sha256": _digest(record)}
+
+
+def _unseal(sealed: Any) -> list[dict[str, Any]] | None:
+  """The record, or None if it is not what was written: a flipped bit in a name must not look like another model."""
+  if not isinstance(sealed, dict) or sealed.get("sha256") != _digest(sealed.get("leaves")):
+    return None
+  return sealed["leaves"]
+
+
+def _digest(record: Any) -> str:
+  return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def _compare(record: list[dict[str, Any]], wanted: dict[str, Any], where: epath.Path) -> None:
+  saved = {row["path"]: f"{row['dtype']}{row['shape']}" for row in record}
+  asked = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in wanted.items()}
+  differ = [
+    f"{name}: saved {saved.get(name, 'nothing')}, wanted {asked.get(name, 'nothing')}"
+    for name in dict.fromkeys([*asked, *saved])
+    if saved.get(name) != asked.get(name)
+  ]
+  if differ:
+    more = f"; and {len(differ) - _SHOWN} more" if len(differ) > _SHOWN else ""
+    raise CheckpointMismatch(
+      f"checkpoint {where} is of another model: {'; '.join(differ[:_SHOWN])}{more}; "
+      "use the config it was trained with, or another --workdir"
+    )
+
+
+def _verify(record: list[dict[str, Any]], wanted: dict[str, Any], leaves: dict[str, Array], structure: Any) -> Any:
+  """Builds the state from fresh copies of the leaves and compares its prints with the record."""
+  shardings = [leaf.sharding for leaf in wanted.values()]
+  # Copies by a compiled function: what a reader hands out may lie in shared host memory, and that cannot be donated.
+  copies = jax.jit(lambda given: _fill(given, wanted), out_shardings=shardings)(leaves)
+  state = jax.tree.unflatten(structure, copies)
+  prints = audit(state).prints
+  for row, found in zip(_by_path(record, wanted), prints, strict=True):
+    if row["print"] != found.tolist():
+      return None, f"{row['path']} is not what was saved"
+  return state, None
+
+
+def _fill(leaves: dict[str, Array], wanted: dict[str, Any]) -> Sequence[Array]:
+  return [jnp.copy(leaves[name]) if leaf.size else jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in wanted.items()]
+
+
+def _by_path(record: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, Any]]:
+  rows = {row["path"]: row for row in record}
+  return [rows[name] for name in wanted]
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+  """Keeps what Orbax's other reads say after one has failed off the terminal: our own line tells it once."""
+  chatter, hook = logging.getLogger("asyncio"), sys.unraisablehook
+
+  def drop(lost):
+    _LOG.debug("while a checkpoint was read: %s", getattr(lost, "exc_value", lost))
+    return False
+
+  chatter.addFilter(drop)
+  sys.unraisablehook = drop
+  try:
+    yield
+  except BaseException:
+    time.sleep(_DRAIN_S)
+    gc.collect()
+    raise
+  finally:
+    sys.unraisablehook = hook
+    chatter.removeFilter(drop)
+
+
+def _agreed(mine: bool) -> bool:
+  """True if all processes say True."""
+  if jax.process_count() == 1:
+    return mine
+  return bool(multihost_utils.process_allgather(jnp.asarray(mine)).all())
+
+
+def _barrier(name: str) -> None:
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(name)
+
+
+def _reason(error: BaseException) -> str:
+  """One line, the plain words of the operating system where the error has them."""
+  seen: BaseException | None = error
+  while seen is not None:
+    if isinstance(seen, OSError) and seen.errno:
+      return f"{errno.errorcode.get(seen.errno, seen.errno)}: {seen.strerror}"
+    seen = seen.__cause__ or seen.__context__
+  status = re.match(r"[A-Z_]{4,}(?=:)", str(error))  # TensorStore: DATA_LOSS, NOT_FOUND, OUT_OF_RANGE
+  if status:
+    return status[0]
+  lines = str(error).split(" See full TensorStore details")[0].strip().splitlines() or [type(error).__name__]
+  return lines[0][:_LONG]
+
+
+def _free(directory: epath.Path) -> str:
+  try:
+    return f"{shutil.disk_usage(str(directory)).free / 2**20:.0f} MiB free"
+  except OSError:
+    return "free space unknown"

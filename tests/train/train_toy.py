@@ -1,0 +1,117 @@
+"""A small real system for the tests of the loop: an autoencoder of 4x4 images with momentum, noise and a pool.
+
+It has everything that a loop could get wrong: parameters, an optimiser state, random noise in every step, a typed key,
+a pool of 8 lanes that is split over the devices, whole numbers, a bfloat16 leaf and an empty one.
+
+Run as a script it is one attempt of a run in its own process: `train_toy.py WORKDIR '{"steps": 40, ...}'`.
+"""
+
+import json
+import sys
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from genjax.core import Array, System
+
+SIDE, CODE, LANES, BATCH = 4, 6, 8, 16
+
+
+class State(NamedTuple):
+  step: Array
+  params: dict
+  optimiser: tuple
+  pool: Array
+  half: Array
+  nothing: Array
+  key: Array
+
+
+def system(*, traces: list | None = None, poison_step: int = -1, poison: str = "params", optimiser=None) -> System:
+  """The toy; `traces` grows by one for each trace of `step`; at `poison_step` one leaf of the new state becomes NaN."""
+  tx = optimiser or optax.sgd(0.05, momentum=0.9)
+
+  def init(key, batch):
+    key_in, key_out, key_pool, key_own = jax.random.split(key, 4)
+    pixels = int(np.prod(batch["image"].shape[1:]))
+    params = {
+      "in": {"kernel": jax.random.normal(key_in, (pixels, CODE)) * 0.2},
+      "out": {"kernel": jax.random.normal(key_out, (CODE, pixels)) * 0.2, "bias": jnp.zeros((pixels,))},
+    }
+    return State(
+      step=jnp.int32(0),
+      params=params,
+      optimiser=tx.init(params),
+      pool=jax.random.normal(key_pool, (LANES, pixels)),
+      half=jnp.ones((3,), jnp.bfloat16),
+      nothing=jnp.zeros((0, 2)),
+      key=key_own,
+    )
+
+  def decode(params, code):
+    return jnp.tanh(code @ params["out"]["kernel"] + params["out"]["bias"][None])
+
+  def step(key, state, batch):
+    if traces is not None:
+      traces.append(1)
+    key_noise, key_pool = jax.random.split(key)
+    flat = batch["image"].reshape(batch["image"].shape[0], -1)
+
+    def loss_of(params):
+      code = flat @ params["in"]["kernel"]
+      code = code + 0.01 * jax.random.normal(key_noise, code.shape)
+      return jnp.mean((decode(params, code) - flat) ** 2)
+
+    loss, gradient = jax.value_and_grad(loss_of)(state.params)
+    updates, optimiser = tx.update(gradient, state.optimiser, state.params)
+    params = optax.apply_updates(state.params, updates)
+    pool = 0.9 * state.pool + 0.1 * jax.random.normal(key_pool, state.pool.shape)
+    bad = state.step == poison_step - 1  # the step that is number `poison_step` when it is done
+    if poison == "params":
+      params["out"]["bias"] = jnp.where(bad, jnp.nan, params["out"]["bias"])
+    if poison == "pool":
+      pool = jnp.where(bad, jnp.nan, pool)
+    reported = jnp.where(bad, jnp.nan, loss) if poison == "params" else loss
+    new = state._replace(
+      step=state.step + 1, params=params, optimiser=optimiser, pool=pool, half=state.half * jnp.bfloat16(0.99)
+    )
+    return new, {"loss": reported, "pool": jnp.mean(pool)}
+
+  def sample(key, state, n):
+    code = jax.random.normal(key, (n, CODE))
+    return decode(state.params, code).reshape(n, SIDE, SIDE, 1)
+
+  return System(init, step, sample, None)
+
+
+def batch(step: int, *, rows: int = BATCH, process: int = 0, processes: int = 1) -> dict[str, np.ndarray]:
+  """Images that depend on the step alone; with several processes, this one's share of them."""
+  images = np.random.default_rng((7, step)).uniform(-1, 1, (rows, SIDE, SIDE, 1)).astype(np.float32)
+  share = rows // processes
+  return {"image": images[process * share : (process + 1) * share]}
+
+
+def evaluate(key, state, sample):
+  """An evaluator: the mean of some samples."""
+  return {"mean": float(np.mean(sample(key, state, 8)))}
+
+
+def main(workdir: str, settings: dict) -> None:
+  """One attempt; prints the loss-free facts that a test reads."""
+  from genjax.train.loop import run
+
+  run(system(), batch, workdir=workdir, key=jax.random.key(0), evaluators={"mean": evaluate}, **settings)
+
+
+if __name__ == "__main__":
+  from genjax.train.errors import RunError
+
+  jax.config.update("jax_num_cpu_devices", 2)
+  try:
+    main(sys.argv[1], json.loads(sys.argv[2]))
+  except RunError as error:
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
