@@ -1,8 +1,8 @@
 """Stateless batches: what a step sees follows from (seed, step) alone, so the data position is the step.
 
 The examples form one endless line: epoch permutation after epoch permutation. Step s of a global batch B takes the
-positions s * B ... (s + 1) * B - 1, and process p of P the p-th of P equal runs of them. No example is dropped at the end of
-an epoch, B may exceed N, and the number of processes may change between runs.
+positions from s * B up to (s + 1) * B, and process p of P the p-th of P equal runs of them. No example is dropped at
+the end of an epoch, B may exceed N, and the number of processes may change between runs.
 
 Shapes   B global batch, P processes, N images, H W C image. "image" [B / P, H, W, C] uint8; "label" [B / P] int32.
 Checked  tests/data/test_batches.py

@@ -92,7 +92,7 @@ def open_data(
     in_memory: None holds up to MEMORY_LIMIT bytes of pixels in memory and streams what is larger.
   """
   found = _find(name, split=split, size=size, channels=channels, path=path, data_dir=data_dir, sha256=sha256)
-  share = dict(batch=batch, seed=seed, process=process, processes=processes)
+  share = {"batch": batch, "seed": seed, "process": process, "processes": processes}
   if isinstance(found, Source):
     height, width, depth = found.shape
     fits = found.count * height * width * depth <= MEMORY_LIMIT
@@ -116,7 +116,7 @@ def _find(
   data_dir: str | None,
   sha256: str | None,
 ) -> Source | ImageSet:
-  """The modules of the sources are imported here, so that a folder of images needs no TFDS and the CLI starts quickly."""
+  """Sources are imported here, so that a folder of images needs no TFDS and the CLI starts quickly."""
   if name == "folder":
     from genjax.data.folder import folder_source
 

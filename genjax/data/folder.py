@@ -103,8 +103,7 @@ def _native(path: str, names: list[str], need_size: bool) -> tuple[int, int, int
   for name in names:
     try:
       with _open(path, name) as picture:
-        rotated = picture.getexif().get(_ORIENTATION) in _ROTATED
-        extent = picture.size[:: 1 if rotated else -1]
+        extent = _extent(picture, name) if need_size else picture.size
         channels = max(channels, native_channels(picture.mode))
     except UnreadableImage as error:
       reason = str(error)
@@ -120,6 +119,20 @@ def _native(path: str, names: list[str], need_size: bool) -> tuple[int, int, int
   if first is None:
     raise ValueError(f'no file of "{path}" is a readable image, e.g. {reason}')
   return *first[1], channels
+
+
+def _extent(picture: Image.Image, name: str) -> tuple[int, int]:
+  """Height and width once the picture is turned upright."""
+  try:
+    exif = Image.Exif()
+    if picture.format != "PNG":
+      exif = picture.getexif()
+    elif "exif" in picture.info:  # PNG's getexif would decode the pixels
+      exif.load(picture.info["exif"])
+    rotated = exif.get(_ORIENTATION) in _ROTATED
+  except Exception as error:  # as in _open
+    raise UnreadableImage(f"{name} ({type(error).__name__}: {error})") from error
+  return picture.size if rotated else picture.size[::-1]
 
 
 def _open(path: str, name: str) -> Image.Image:

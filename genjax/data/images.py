@@ -29,7 +29,7 @@ class UnreadableImage(OSError):
 
 @dataclass(frozen=True)
 class ImageSet:
-  """Images in memory. `digest` is the sha256 of shape, pixels and labels; `label_names[label]` is empty if unlabelled."""
+  """Images in memory. `digest` is the sha256 of shape, pixels and labels; `label_names` is empty without labels."""
 
   images: np.ndarray  # [N, H, W, C] uint8
   labels: np.ndarray | None  # [N] int32
@@ -44,8 +44,10 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Source:
-  """Images that are read one by one. `read(index)` gives (image [H, W, C] uint8, label or None) and may be called by
-  several threads; it raises UnreadableImage. `shape` is that of every image; `digest` names the content without reading it.
+  """Images that are read one by one.
+
+  `read(index)` gives (image [H, W, C] uint8, label or None) or raises UnreadableImage; threads may share it.
+  `shape` is that of every image; `digest` names the content without reading it.
   """
 
   read: Callable[[int], tuple[np.ndarray, int | None]]

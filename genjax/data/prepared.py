@@ -1,7 +1,7 @@
 """Data sets that TensorFlow Datasets has prepared as array_record, read without TensorFlow.
 
-Sets of others lie in `data_dir` (else $TFDS_DATA_DIR, else ~/tensorflow_datasets) and are found by name; their builders'
-code is not needed. Our own are written into the cache on first use.
+Sets of others lie in `data_dir` (else $TFDS_DATA_DIR, else ~/tensorflow_datasets) and are found by name; the code of
+their builders is not needed. Our own are written into the cache on first use.
 
 Checked  tests/data/test_prepared.py, tests/data/test_digits.py
 """
@@ -17,7 +17,6 @@ import tempfile
 import threading
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
 from genjax.data.cache import cache_dir
@@ -120,21 +119,19 @@ def prepared_source(
     builder = tfds.builder_from_directory(folder)
     if builder.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
       raise ValueError(
-        f"{name} in {folder} is stored as {builder.info.file_format.value}, which needs TensorFlow; wanted array_record: "
-        f"tfds convert_format --dataset_version_dir={folder} --out_file_format=array_record --out_dir=NEW_FOLDER"
+        f"{name} in {folder} is stored as {builder.info.file_format.value}; wanted array_record: tfds convert_format "
+        f"--dataset_version_dir={folder} --out_file_format=array_record --out_dir=NEW_FOLDER (with TensorFlow)"
       )
     image, label, label_names = _features(builder.info, name)
     shape = _shape(builder.info.features[image].shape, size, channels, name)
-    try:
-      records = builder.as_data_source(
-        split, decoders={image: tfds.decode.SkipDecoding()}
-      )  # PIL decodes, as for folders
+    try:  # PIL decodes the images, as for folders, not whatever TFDS finds installed
+      records = builder.as_data_source(split, decoders={image: tfds.decode.SkipDecoding()})
+      count = len(records)
     except ValueError as error:
       there = " and ".join(builder.info.splits)
       raise ValueError(
         f'{name}: split "{split}" is not understood or empty; there is {there}, and slices like "train[:90%]"'
       ) from error
-    count = len(records)
   read = functools.partial(_read, records, folder, image, label, size, shape)
   return Source(read, count, shape, name, _digest(folder, split, size, shape), label_names)
 
@@ -188,7 +185,7 @@ def _digest(folder: str, split: str, size: int | None, shape: tuple[int, int, in
 def prepare_own(builder_class: "type[tfds.core.GeneratorBasedBuilder]", *, name: str, config: str | None = None) -> str:
   """Write one of our own sets into the cache unless it is there; gives its version folder.
 
-  It is written elsewhere and then renamed, so that several processes may do this at once and a kill leaves nothing half done.
+  It is written elsewhere and then renamed: several processes may do this at once, and a kill leaves nothing half done.
   """
   root = cache_dir()
   parts = (name, *([config] if config else []), str(builder_class.VERSION))

@@ -1,6 +1,6 @@
 """The split syntax of TensorFlow Datasets, for sources that TFDS does not serve: "train", "test[:500]", "train[90%:]".
 
-Departs  no "+" between several splits, no even splits.
+Departs  No "+" between splits, no even splits, no slice from a number to a percentage (TFDS reads two percents).
 Checked  tests/data/test_splits.py: slices equal TFDS's own reading of the same text.
 """
 
@@ -19,18 +19,21 @@ def parse_split(split: str, counts: Mapping[str, int]) -> tuple[str, int, int]:
   match = _SPLIT.fullmatch(split.strip())
   if match is None:
     raise ValueError(f'split "{split}" is not understood; wanted e.g. "train", "train[:90%]" or "train[500:1000]"')
+  edges = [edge for edge in (match["start"], match["stop"]) if edge is not None]
+  if len({edge.endswith("%") for edge in edges}) > 1:
+    raise ValueError(f'split "{split}" mixes examples and percents; use one of them')
   name = match["name"]
   if name not in counts:
     raise ValueError(f'split "{name}" does not exist; there is {" and ".join(counts)}, and slices like "train[90%:]"')
   count = counts[name]
   start = 0 if match["start"] is None else _position(match["start"], count)
   stop = count if match["stop"] is None else _position(match["stop"], count)
-  if start >= stop:
-    raise ValueError(f'split "{split}" of {count} examples is empty; widen it')
+  if not 0 <= start < stop <= count:
+    raise ValueError(f'split "{split}" is empty or reaches beyond the {count} examples of "{name}"')
   return name, start, stop
 
 
 def _position(text: str, count: int) -> int:
   """Percents are rounded to the closest example; negative positions count from the end."""
   position = round(int(text[:-1]) * count / 100) if text.endswith("%") else int(text)
-  return min(max(position + count if position < 0 else position, 0), count)
+  return position + count if position < 0 else position

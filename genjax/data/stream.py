@@ -1,7 +1,7 @@
 """Stateless batches of a set that does not fit in memory: the contract of batches.py, read ahead by Grain's threads.
 
-Grain sees one endless list of this process's positions, so that its own state is never needed: a step that does not follow
-the last one starts a new reader there.
+Grain sees one endless list of this process's positions, so that its own state is never needed: a step that does not
+follow the last one starts a new reader there.
 
 Shapes   as in batches.py
 Departs  A picture that turns out to be unreadable is replaced by the next readable one, the same at every visit.
