@@ -1,0 +1,16 @@
+"""Objectives by name: a row names the paper and puts the parts together.
+
+Checked  tests/objectives/test_zoo.py runs the family's contract over every row.
+"""
+
+from genjax.objectives.logits import wasserstein_critic
+from genjax.objectives.penalties import gradient_penalty
+from genjax.objectives.terms import Objective, on_logits, total
+
+
+def winn(weight: float = 10.0) -> Objective:
+  """Lee et al., CVPR 2018, eq 2.6: Wasserstein with a two-sided gradient penalty, lambda = 10. No generator."""
+  return Objective(critic=total((1.0, on_logits(wasserstein_critic)), (weight, gradient_penalty())))
+
+
+OBJECTIVES = {"winn": winn}

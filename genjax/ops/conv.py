@@ -1,0 +1,85 @@
+"""Stride-1 convolution whose derivatives stay fast inside a loop on a CPU.
+
+XLA's CPU compiler brings convolutions into the layout of its fast kernel only in a program's outermost computation.
+jax writes the two derivatives of a convolution in another layout, so inside a scan or while loop they fall back to a
+naive kernel. A convolution, its derivative by the input and its derivative by the weights are the three partial
+derivatives of one trilinear form <conv(x, w), g>; so each of them is written here in the fast layout, with the other
+two as its own derivatives, to any order. On a GPU or TPU the same three operations are jax's own.
+
+Departs  jax.lax.conv_general_dilated: reverse mode only (custom_vjp); stride 1, no dilation, no groups.
+Shapes   x [B, H, W, I], w [h, w, I, O] -> [B, H', W', O]; padding ((top, bottom), (left, right)).
+Checked  tests/ops/test_conv.py: values, first and second derivatives equal those of lax.conv_general_dilated.
+"""
+
+from functools import partial
+
+import jax
+from jax import lax
+
+Array = jax.Array
+Padding = tuple[tuple[int, int], tuple[int, int]]
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv(x: Array, w: Array, padding: Padding) -> Array:
+  """Cross-correlates images with weights, stride 1."""
+  return lax.conv_general_dilated(x, w, (1, 1), padding, dimension_numbers=LAYOUT)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def by_input(w: Array, g: Array, padding: Padding) -> Array:
+  """The derivative of <conv(x, w), g> by x: [B, H, W, I]."""
+  size = [g.shape[i + 1] + w.shape[i] - 1 - sum(padding[i]) for i in (0, 1)]
+
+  def fast(w, g):
+    around = [(w.shape[i] - 1 - padding[i][0], w.shape[i] - 1 - padding[i][1]) for i in (0, 1)]
+    return lax.conv_general_dilated(g, w[::-1, ::-1].swapaxes(2, 3), (1, 1), around, dimension_numbers=LAYOUT)
+
+  def native(w, g):
+    like = jax.ShapeDtypeStruct((g.shape[0], *size, w.shape[2]), g.dtype)
+    return jax.linear_transpose(lambda x: _native(x, w, padding), like)(g)[0]
+
+  return lax.platform_dependent(w, g, cpu=fast, default=native)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def by_weights(x: Array, g: Array, padding: Padding) -> Array:
+  """The derivative of <conv(x, w), g> by w: [h, w, I, O]."""
+  size = [x.shape[i + 1] + sum(padding[i]) - g.shape[i + 1] + 1 for i in (0, 1)]
+
+  def fast(x, g):
+    w = lax.conv_general_dilated(
+      x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), (1, 1), padding, dimension_numbers=LAYOUT
+    )
+    return w.transpose(1, 2, 0, 3)
+
+  def native(x, g):
+    like = jax.ShapeDtypeStruct((*size, x.shape[3], g.shape[3]), g.dtype)
+    return jax.linear_transpose(lambda w: _native(x, w, padding), like)(g)[0]
+
+  return lax.platform_dependent(x, g, cpu=fast, default=native)
+
+
+def _native(x: Array, w: Array, padding: Padding) -> Array:
+  return lax.conv_general_dilated(x, w, (1, 1), padding, dimension_numbers=LAYOUT)
+
+
+def _keep(f):
+  return lambda a, b, padding: (f(a, b, padding), (a, b))
+
+
+conv.defvjp(_keep(conv), lambda padding, xw, g: (by_input(xw[1], g, padding), by_weights(xw[0], g, padding)))
+by_input.defvjp(_keep(by_input), lambda padding, wg, x: (by_weights(x, wg[1], padding), conv(x, wg[0], padding)))
+by_weights.defvjp(_keep(by_weights), lambda padding, xg, w: (by_input(w, xg[1], padding), conv(xg[0], w, padding)))
+
+
+def general(x: Array, w: Array, strides, padding, **more) -> Array:
+  """flax's `conv_general_dilated` argument: the operation above where it applies, jax's own elsewhere."""
+  extras = {name: value for name, value in more.items() if name in ("lhs_dilation", "rhs_dilation") and value}
+  dilated = any(set(value) != {1} for value in extras.values())
+  if x.ndim != 4 or set(strides) != {1} or dilated or more.get("feature_group_count", 1) != 1 or more.get("precision"):
+    return lax.conv_general_dilated(x, w, strides, padding, **more)
+  if isinstance(padding, str):
+    padding = lax.padtype_to_pads(x.shape[1:3], w.shape[:2], (1, 1), padding)
+  return conv(x, w, tuple((int(low), int(high)) for low, high in padding))

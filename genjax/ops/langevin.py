@@ -1,0 +1,127 @@
+"""Sampling from a score by following its gradient on the images: Adam ascent and Langevin dynamics, one scan.
+
+Papers   Langevin  Welling & Teh 2011 (SGLD); INN  Lazarow, Jin & Tu, ICCV 2017
+         WINN      Lee et al., CVPR 2018; dissertation (UCSD 2022) section 2.4.1, "Synthesis-step"
+Departs  Released code: one threshold for a batch, compared with the batch mean (`stop="batch"`); the thesis stops each
+         image at its own (`stop="example"`, the default). Thesis: Adam b2 0.99; released code: 0.999.
+Shapes   n images [n, H, W, C] float32; score: images -> [n]. Chains never leave [low, high].
+Checked  tests/ops/test_langevin.py: on a Gaussian the chain has the variance 1 / (1 - epsilon / 4) that theory gives.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Array = jax.Array
+Score = Callable[[Array], Array]  # images [n, ...] -> [n]
+Schedule = Callable[[Array], Array]  # index of the move, 0, 1, ... -> step size
+
+
+class Rule(NamedTuple):
+  """How a gradient becomes a move. Both functions are pure; `moment` is the rule's own memory, like the images."""
+
+  init: Callable[[Array], Any]  # images -> moment
+  move: Callable[[Array, Array, Any, Array], tuple[Array, Any]]  # key, gradient, moment, index -> move, moment
+
+
+class Chains(NamedTuple):
+  """Where the chains ended."""
+
+  images: Array  # [n, H, W, C]
+  scores: Array  # [n] score of these images
+  moves: Array  # [n] int32, how many moves each chain made
+  stopped: Array  # [n] bool, whether it reached its threshold
+
+
+def adam(rate: float | Schedule = 0.01, *, b1: float = 0.9, b2: float = 0.99, eps: float = 1e-8) -> Rule:
+  """Adam ascent, its moments fresh for every call: the thesis' and the released code's sampler."""
+
+  def move(key, gradient, moment, index):
+    del key
+    mean = b1 * moment[0] + (1 - b1) * gradient
+    square = b2 * moment[1] + (1 - b2) * gradient**2
+    count = index + 1
+    mean_hat = mean / (1 - b1**count)
+    square_hat = square / (1 - b2**count)
+    return _size(rate, index) * mean_hat / (jnp.sqrt(square_hat) + eps), (mean, square)
+
+  return Rule(lambda images: (jnp.zeros_like(images), jnp.zeros_like(images)), move)
+
+
+def langevin(epsilon: float | Schedule) -> Rule:
+  """epsilon / 2 * gradient + N(0, epsilon): samples exp(score) as epsilon goes to 0. A schedule anneals it."""
+
+  def move(key, gradient, moment, index):
+    size = _size(epsilon, index)
+    return size / 2 * gradient + jnp.sqrt(size) * jax.random.normal(key, gradient.shape), moment
+
+  return Rule(lambda images: (), move)
+
+
+def anneal(first: float, last: float, steps: int) -> Schedule:
+  """Step sizes that fall geometrically from `first` to `last` over `steps` moves."""
+  if min(first, last) <= 0 or steps < 1:
+    raise ValueError(f"annealing from {first} to {last} over {steps} moves; sizes must be positive, steps at least 1")
+  return lambda index: first * (last / first) ** (jnp.minimum(index, steps - 1) / max(steps - 1, 1))
+
+
+def ascend(
+  key: Array,
+  score: Score,
+  images: Array,
+  *,
+  rule: Rule,
+  steps: int,
+  threshold: Array | float | None = None,
+  stop: Literal["example", "batch"] = "example",
+  low: float = -1.0,
+  high: float = 1.0,
+) -> Chains:
+  """Moves images [n, ...] up the gradient of `score`, at most `steps` times, clipped to [low, high] after each move.
+
+  A chain stops, and stays put, as soon as its score reaches its threshold ([n] or a scalar; None: never). With
+  `stop="batch"` all stop together once the mean score reaches the mean threshold. When every chain has stopped, the
+  rest of the scan does no work. A score that turns NaN never reaches its threshold: the NaN stays visible.
+  """
+  if stop not in ("example", "batch"):
+    raise ValueError(f"stop is {stop!r}; use 'example' (thesis) or 'batch' (released code)")
+  count = images.shape[0]
+  goal = jnp.broadcast_to(jnp.asarray(jnp.inf if threshold is None else threshold, jnp.float32), (count,))
+
+  def reached(scores: Array) -> Array:
+    if stop == "batch":
+      return jnp.broadcast_to(scores.mean() >= goal.mean(), (count,))
+    return scores >= goal
+
+  gradient_of = jax.value_and_grad(lambda x: _summed(score(x)), has_aux=True)
+
+  def work(carry, index):
+    images, moment, active, moves = carry
+    (_, scores), gradient = gradient_of(images)
+    active = active & ~reached(scores)
+    move, moment = rule.move(jax.random.fold_in(key, index), gradient, moment, index)
+    images = jnp.where(_over(active, images), jnp.clip(images + move, low, high), images)
+    return images, moment, active, moves + active
+
+  def body(carry, index):
+    return lax.cond(carry[2].any(), work, lambda carry, _: carry, carry, index), None
+
+  start = (images, rule.init(images), jnp.ones((count,), bool), jnp.zeros((count,), jnp.int32))
+  (images, _, active, moves), _ = lax.scan(body, start, jnp.arange(steps, dtype=jnp.int32))
+  scores = score(images)
+  return Chains(images, scores, moves, ~active | reached(scores))
+
+
+def _summed(scores: Array) -> tuple[Array, Array]:
+  return scores.sum(), scores
+
+
+def _size(size: float | Schedule, index: Array) -> Array | float:
+  return size(index) if callable(size) else size
+
+
+def _over(flags: Array, images: Array) -> Array:
+  return flags.reshape(flags.shape + (1,) * (images.ndim - 1))

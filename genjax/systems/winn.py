@@ -1,0 +1,251 @@
+"""WINN: one CNN classifies real images from its own, and generates by ascending its own score on the image.
+
+Papers   WINN  Lee, Xu, Fan & Tu, CVPR 2018; dissertation (UCSD 2022) chapter 2, Algorithm 1 (WINN-single), eq 2.6, 2.7
+Departs  One `step` is one turn of Algorithm 1: k passes over the batch of positives and as many pseudo-negatives, then
+         synthesis. The pool has a capacity (ops/pool.py). The range of f is taken over the positives of the step after
+         its last update (released code: during the last pass).
+         Named switches where the released code differs from the thesis: `stop` (per batch), `b2` (0.999),
+         `pool_dtype` (8 bit, its images go through PNG files), `ramp` (5: the first turns see 1/5, 2/5 ... of a batch).
+         `ema` is ours: an average of the weights to sample from; 0 samples from the weights themselves, as published.
+Shapes   n positives a step, m a minibatch (m positives and m pseudo-negatives), r new pseudo-negatives a step; m divides
+         n, r, the capacity, and is a multiple of the devices. Minibatch position j reads and writes pool lane j.
+Checked  tests/systems/test_winn.py and tests/systems/contract.py.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from genjax.core import Batch, Metrics, System
+from genjax.nets.noise import Noise
+from genjax.objectives.terms import Objective, play
+from genjax.objectives.zoo import winn as winn_objective
+from genjax.ops import langevin, pool
+from genjax.ops.augment import to_uint8, to_unit
+
+Array = jax.Array
+
+
+class State(NamedTuple):
+  step: Array  # [] int32, finished turns of Algorithm 1
+  params: Any
+  ema: Any  # average of params, or None
+  optimizer: optax.OptState
+  terms: Any  # of the objective
+  pool: pool.Pool  # all pseudo-negatives so far
+  bounds: Array  # [2] least and greatest f over positives, of the weights that sample
+
+
+def winn(
+  net: nn.Module,
+  noise: Noise,
+  *,
+  shape: tuple[int, int, int],
+  objective: Objective | None = None,
+  passes: int = 3,
+  minibatch: int = 50,
+  rate: float = 1e-4,
+  b1: float = 0.0,
+  b2: float = 0.9,
+  decay_steps: int | None = None,
+  ramp: int = 1,
+  ema: float = 0.0,
+  sampler: langevin.Rule | None = None,
+  ascent_steps: int = 2000,
+  stop: Literal["example", "batch"] = "example",
+  synthesis: int = 1000,
+  synthesis_batch: int | None = 100,
+  initial: int = 10_000,
+  capacity: int = 10_000,
+  policy: pool.Policy = "reservoir",
+  pool_dtype: Literal["float32", "uint8"] = "float32",
+) -> System:
+  """WINN-single as a System.
+
+  Args:
+    net: images [B, H, W, C] -> (logits [B], aux).
+    noise: p0, (key, n) -> images; see nets/noise.py.
+    shape: H, W, C.
+    objective: what the classification step minimises; eq 2.6 with lambda 10 unless given.
+    passes: k, how often a step goes over its positives.
+    minibatch: m positives and m pseudo-negatives an update.
+    rate, b1, b2: Adam of the network.
+    decay_steps: turns after which a cosine has brought the rate to 0; None: constant.
+    ramp: turns until a step uses its whole batch of positives; 1: from the first.
+    ema: decay per update of the averaged weights that `sample` uses; 0: none.
+    sampler: how images climb; Adam at 0.01 with b1 0.9, b2 0.99 unless given.
+    ascent_steps: at most this many moves of a chain.
+    stop: thresholds per example (thesis) or per synthesis batch (released code).
+    synthesis: r, new pseudo-negatives a step.
+    synthesis_batch: images synthesised together; None: all at once.
+    initial: p0 images in the pool at the start.
+    capacity, policy, pool_dtype: of the pool.
+
+  Raises:
+    ValueError: sizes that do not divide, with the sizes to use.
+  """
+  objective = objective or winn_objective()
+  sampler = sampler or langevin.adam(0.01, b1=0.9, b2=0.99)
+  chunk = synthesis_batch or synthesis
+  for name, size in (("synthesis", synthesis), ("initial", initial), ("capacity", capacity)):
+    if size < minibatch or size % minibatch:
+      raise ValueError(f"{name} {size} is not a multiple of the minibatch {minibatch}; use {max(size // minibatch, 1) * minibatch}")
+  if initial > capacity:
+    raise ValueError(f"initial {initial} is more than the pool's capacity {capacity}")
+  if synthesis % chunk or chunk % minibatch:
+    raise ValueError(f"synthesis_batch {chunk} must divide synthesis {synthesis} and be a multiple of minibatch {minibatch}")
+  if not 0 <= ema < 1:
+    raise ValueError(f"ema {ema} is not in [0, 1)")
+
+  def optimizer(updates_per_turn: int) -> optax.GradientTransformation:
+    schedule = rate if decay_steps is None else optax.cosine_decay_schedule(rate, decay_steps * updates_per_turn)
+    return optax.adam(schedule, b1=b1, b2=b2)
+
+  def critic(params):
+    return lambda images: net.apply(params, images)
+
+  def score(params):
+    return lambda images: net.apply(params, images)[0]
+
+  def store(images: Array) -> Array:
+    return to_uint8(images) if pool_dtype == "uint8" else images
+
+  def recall(images: Array) -> Array:
+    return to_unit(images) if pool_dtype == "uint8" else images
+
+  def start(key: Array, n: int) -> Array:
+    """n images of p0 in the order of the lanes: every chunk of noise is spread over all lanes."""
+    size = min(chunk, n) if n % min(chunk, n) == 0 else minibatch
+    images = lax.map(lambda key: pool.to_lanes(noise(key, size), minibatch), jax.random.split(key, n // size))
+    return images.swapaxes(0, 1).reshape(n, *shape)
+
+  def climb(key: Array, params: Any, images: Array, bounds: Array) -> langevin.Chains:
+    key_threshold, key_move = jax.random.split(key)
+    thresholds = () if stop == "batch" else (images.shape[0],)
+    threshold = jax.random.uniform(key_threshold, thresholds, minval=bounds[0], maxval=bounds[1])
+    return langevin.ascend(
+      key_move, score(params), images, rule=sampler, steps=ascent_steps, threshold=threshold, stop=stop
+    )
+
+  def synthesise(key: Array, params: Any, bounds: Array) -> langevin.Chains:
+    """r new images, chunk by chunk; every leaf [r, ...] in the order of the lanes."""
+
+    def one(key: Array) -> langevin.Chains:
+      key_noise, key_climb = jax.random.split(key)
+      chains = climb(key_climb, params, noise(key_noise, chunk), bounds)
+      return jax.tree.map(lambda leaf: pool.to_lanes(leaf, minibatch), chains)
+
+    chains = lax.map(one, jax.random.split(key, synthesis // chunk))  # [chunks, lanes, chunk / lanes, ...]
+    return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1).reshape(synthesis, *leaf.shape[3:]), chains)
+
+  def minibatches(images: Array) -> Array:
+    """[n, ...] -> [n / m, m, ...], position j of every minibatch from the same contiguous run: no exchange."""
+    return pool.to_lanes(images, minibatch).swapaxes(0, 1)
+
+  def init(key: Array, batch: Batch) -> State:
+    _check(batch["image"].shape, shape, minibatch)
+    key_net, key_noise, key_pool = jax.random.split(key, 3)
+    params = net.init(key_net, jnp.zeros((1, *shape)))
+    filled = pool.append(
+      key_pool,
+      pool.empty(minibatch, capacity // minibatch, shape, jnp.dtype(pool_dtype)),
+      store(start(key_noise, initial)),
+      policy=policy,
+    )
+    return State(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      ema=jax.tree.map(jnp.copy, params) if ema else None,
+      optimizer=optimizer(1).init(params),
+      terms=objective.critic.init(),
+      pool=filled,
+      bounds=jnp.zeros((2,)),
+    )
+
+  def step(key: Array, state: State, batch: Batch) -> tuple[State, Metrics]:
+    real = batch["image"]
+    _check(real.shape, shape, minibatch)
+    key_draw, key_update, key_synthesise, key_pool = jax.random.split(key, 4)
+    reals = minibatches(real)
+    count = reals.shape[0]
+    fakes = recall(pool.draw(key_draw, state.pool, real.shape[0])).swapaxes(0, 1)
+    used = count if ramp == 1 else jnp.maximum(1, jnp.minimum(state.step + 1, ramp) * count // ramp)  # minibatches
+    adam = optimizer(passes * count)
+
+    def update(index: Array, carry):
+      params, average, moments, terms, sums = carry
+      place = index % used
+
+      def loss(params):
+        round = play(critic(params), reals[place], fakes[place])
+        value, after = objective.critic.apply(jax.random.fold_in(key_update, index), terms, round)
+        return value, (after, {"loss": value, "wasserstein": round.real_out.mean() - round.fake_out.mean()})
+
+      gradient, (terms, metrics) = jax.grad(loss, has_aux=True)(params)
+      metrics["gradient"] = optax.global_norm(gradient)
+      updates, moments = adam.update(gradient, moments, params)
+      params = optax.apply_updates(params, updates)
+      if ema:
+        average = optax.incremental_update(params, average, 1 - ema)
+      return params, average, moments, terms, jax.tree.map(jnp.add, sums, metrics)
+
+    sums = dict.fromkeys(("loss", "wasserstein", "gradient"), jnp.zeros(()))
+    carry = (state.params, state.ema, state.optimizer, state.terms, sums)
+    params, average, moments, terms, sums = lax.fori_loop(0, passes * used, update, carry)
+
+    bounds = _bounds(score(params), reals, stop)
+    chains = synthesise(key_synthesise, params, bounds)
+    after = pool.append(key_pool, state.pool, store(chains.images), policy=policy)
+    metrics = {name: value / (passes * used) for name, value in sums.items()} | {
+      "f_least": bounds[0],
+      "f_greatest": bounds[1],
+      "f_synthesis": chains.scores.mean(),
+      "moves": chains.moves.mean(dtype=jnp.float32),
+      "stopped": chains.stopped.mean(dtype=jnp.float32),
+    }
+    if ema:
+      bounds = _bounds(score(average), reals, stop)
+    return State(state.step + 1, params, average, moments, terms, after, bounds), metrics
+
+  def sample(key: Array, state: State, n: int) -> Array:
+    """n new images from p0; always in batches of `synthesis_batch`, so that memory does not grow with n."""
+    params = state.ema if ema else state.params
+
+    def one(key: Array) -> Array:
+      key_noise, key_climb = jax.random.split(key)
+      return climb(key_climb, params, noise(key_noise, chunk), state.bounds).images
+
+    images = lax.map(one, jax.random.split(key, -(-n // chunk)))
+    return images.reshape(-1, *shape)[:n]
+
+  def evaluate(key: Array, state: State, batch: Batch) -> Metrics:
+    """f over the batch, over the pool and over fresh noise, by the weights that sample."""
+    key_pool, key_noise = jax.random.split(key)
+    f = score(state.ema if ema else state.params)
+    drawn = recall(pool.draw(key_pool, state.pool, minibatch)).reshape(minibatch, *shape)
+    return {
+      "f_real": f(batch["image"]).mean(),
+      "f_pool": f(drawn).mean(),
+      "f_noise": f(noise(key_noise, minibatch)).mean(),
+    }
+
+  return System(init, step, sample, evaluate)
+
+
+def _bounds(score: Callable[[Array], Array], reals: Array, stop: str) -> Array:
+  """Least and greatest f over the positives [minibatches, m, ...], or over the minibatches' means; [2]."""
+  values = lax.map(score, reals)
+  values = values.mean(1) if stop == "batch" else values
+  return jnp.stack([values.min(), values.max()])
+
+
+def _check(image: tuple[int, ...], shape: tuple[int, int, int], minibatch: int) -> None:
+  if image[1:] != shape:
+    raise ValueError(f"images are {image[1:]}, the system was built for {shape}")
+  if image[0] % minibatch:
+    raise ValueError(f"batch {image[0]} is not a multiple of the minibatch {minibatch}; use a multiple (config.data.batch)")
