@@ -19,7 +19,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -84,10 +84,8 @@ class Checkpoints:
 
   def check(self) -> None:
     """Raises StorageError if a save in the background has failed by now."""
-    try:
-      self._manager.check_for_errors()
-    except Exception as error:
-      raise self._failed(error) from error
+    if not self._manager.is_saving_in_progress():
+      self.wait()
 
   def wait(self) -> None:
     """Waits until what was saved is on disk. Raises StorageError if that fails."""
@@ -133,14 +131,15 @@ class Checkpoints:
     return None
 
   def _open(self) -> ocp.CheckpointManager:
-    options = ocp.CheckpointManagerOptions(
-      max_to_keep=self._keep, create=True, cleanup_tmp_directories=True, enable_async_checkpointing=True
-    )
+    logging.getLogger("absl").addFilter(_not_told_by_us)
+    remote = "://" in str(self._directory)
     try:
+      _sweep(self._directory)
+      options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, create=True, cleanup_tmp_directories=remote)
       return ocp.CheckpointManager(self._directory, options=options)
     except OSError as error:
       raise StorageError(
-        f"cannot write checkpoints to {self._directory}: {_reason(error)}; free it or choose another --workdir"
+        f"cannot write checkpoints to {self._directory}: {_reason(error)}; make room, or choose another --workdir"
       ) from error
 
   def _read(self, step: int, abstract_state: State) -> tuple[State | None, str | None]:
@@ -196,6 +195,23 @@ class Checkpoints:
     return f"{kept}; make room in {self._directory} ({_free(self._directory)}) and start the same command again"
 
 
+def _sweep(directory: epath.Path) -> None:
+  """Removes what a killed save left, at once (Orbax does it some time later), and tries whether one can write."""
+  if jax.process_index() == 0:
+    directory.mkdir(parents=True, exist_ok=True)
+    for left in directory.glob("*.orbax-checkpoint-tmp*"):
+      left.rmtree()
+    probe = directory.parent / f".{directory.name}.probe"
+    probe.write_text("can this be written?")
+    probe.unlink()
+  _barrier("genjax_swept")
+
+
+def _not_told_by_us(line: logging.LogRecord) -> bool:
+  """Orbax logs a trace of every failure that it also raises; we tell the raised one."""
+  return not (line.exc_info and "orbax" in line.pathname)
+
+
 def _record(leaves: dict[str, Array], audited: Audit) -> list[dict[str, Any]]:
   return [
     {"path": name, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "print": [int(word) for word in words]}
@@ -236,19 +252,23 @@ def _compare(record: list[dict[str, Any]], wanted: dict[str, Any], where: epath.
 
 def _verify(record: list[dict[str, Any]], wanted: dict[str, Any], leaves: dict[str, Array], structure: Any) -> Any:
   """Builds the state from fresh copies of the leaves and compares its prints with the record."""
-  shardings = [leaf.sharding for leaf in wanted.values()]
-  # Copies by a compiled function: what a reader hands out may lie in shared host memory, and that cannot be donated.
-  copies = jax.jit(lambda given: _fill(given, wanted), out_shardings=shardings)(leaves)
-  state = jax.tree.unflatten(structure, copies)
-  prints = audit(state).prints
-  for row, found in zip(_by_path(record, wanted), prints, strict=True):
+  copies = _copied(leaves)
+  whole = [copies[name] if leaf.size else _empty(leaf) for name, leaf in wanted.items()]
+  state = jax.tree.unflatten(structure, whole)
+  for row, found in zip(_by_path(record, wanted), audit(state).prints, strict=True):
     if row["print"] != found.tolist():
       return None, f"{row['path']} is not what was saved"
   return state, None
 
 
-def _fill(leaves: dict[str, Array], wanted: dict[str, Any]) -> Sequence[Array]:
-  return [jnp.copy(leaves[name]) if leaf.size else jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in wanted.items()]
+@jax.jit
+def _copied(leaves: dict[str, Array]) -> dict[str, Array]:
+  # What a reader hands out may lie in host memory that several devices share, and that must not be donated.
+  return jax.tree.map(jnp.copy, leaves)
+
+
+def _empty(leaf: jax.ShapeDtypeStruct) -> Array:
+  return jax.device_put(jnp.zeros(leaf.shape, leaf.dtype), leaf.sharding)
 
 
 def _by_path(record: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, Any]]:
@@ -297,6 +317,9 @@ def _reason(error: BaseException) -> str:
     if isinstance(seen, OSError) and seen.errno:
       return f"{errno.errorcode.get(seen.errno, seen.errno)}: {seen.strerror}"
     seen = seen.__cause__ or seen.__context__
+  system = re.search(r"\[OS error \d+: (?:E[A-Z0-9]+ )?([^\]]+)\]", str(error))  # TensorStore quotes the kernel so
+  if system:
+    return system[1]
   status = re.match(r"[A-Z_]{4,}(?=:)", str(error))  # TensorStore: DATA_LOSS, NOT_FOUND, OUT_OF_RANGE
   if status:
     return status[0]

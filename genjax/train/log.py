@@ -8,6 +8,7 @@ Checked  tests/train/test_log.py
 """
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -110,8 +111,9 @@ def curves(workdir: str | os.PathLike) -> epath.Path | None:
   for axis in axes[len(lines) :]:
     axis.set_visible(False)
   path = workdir / "curves.png"
-  with _told(path), path.open("wb") as file:
-    figure.savefig(file, format="png", dpi=100)
+  content = io.BytesIO()
+  figure.savefig(content, format="png", dpi=100)
+  _write_whole(path, content.getvalue())
   return path
 
 
@@ -153,7 +155,7 @@ class Log:
         self._file.write(json.dumps(row, allow_nan=False) + "\n")
         self._file.flush()
     for name, value in {**values, **{f"{CLOCK}/{name}": value for name, value in (clock or {}).items()}}.items():
-      if self._events is not None:
+      if self._events is not None and math.isfinite(value):
         self._events.add_scalar(name, float(value), step)
 
   def images(self, step: int, images: np.ndarray) -> None:
@@ -239,13 +241,9 @@ class Log:
 
 def save_png(path: str | os.PathLike, pixels: np.ndarray) -> None:
   """Writes [H, W, 1 or 3] uint8, whole or not at all. Raises StorageError if it cannot."""
-  path = epath.Path(path)
-  partial = path.parent / f".{path.name}.partial"
-  with _told(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("wb") as file:
-      Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(file, format="PNG")
-    partial.replace(path)
+  content = io.BytesIO()
+  Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(content, format="PNG")
+  _write_whole(epath.Path(path), content.getvalue())
 
 
 @contextlib.contextmanager

@@ -27,7 +27,9 @@ def test_a_pool_is_split_by_its_path_and_all_else_is_copied(path, split):
 
 
 def test_a_rule_of_ones_own_replaces_the_default():
-  shardings = state_shardings(make_mesh(), {"pool": jnp.zeros(16), "lanes": jnp.zeros(16)}, rules=((r"^lanes$", "data"),))
+  shardings = state_shardings(
+    make_mesh(), {"pool": jnp.zeros(16), "lanes": jnp.zeros(16)}, rules=((r"^lanes$", "data"),)
+  )
   assert shardings["pool"].spec == PartitionSpec()
   assert shardings["lanes"].spec == PartitionSpec("data")
 

@@ -3,11 +3,13 @@
 It has everything that a loop could get wrong: parameters, an optimiser state, random noise in every step, a typed key,
 a pool of 8 lanes that is split over the devices, whole numbers, a bfloat16 leaf and an empty one.
 
-Run as a script it is one attempt of a run in its own process: `train_toy.py WORKDIR '{"steps": 40, ...}'`.
+Run as a script it is one attempt of a run in its own process: `train_toy.py WORKDIR '{"steps": 40, ...}' PAUSE_MS`.
 """
 
 import json
+import resource
 import sys
+import time
 from typing import NamedTuple
 
 import jax
@@ -99,11 +101,21 @@ def evaluate(key, state, sample):
   return {"mean": float(np.mean(sample(key, state, 8)))}
 
 
-def main(workdir: str, settings: dict) -> None:
-  """One attempt; prints the loss-free facts that a test reads."""
+def main(workdir: str, settings: dict, pause_ms: float) -> None:
+  """One attempt. Settings beside those of `run`: stuck_at (a batch that never comes), file_limit_after_step."""
   from genjax.train.loop import run
 
-  run(system(), batch, workdir=workdir, key=jax.random.key(0), evaluators={"mean": evaluate}, **settings)
+  stuck_at, limit_after = settings.pop("stuck_at", None), settings.pop("file_limit_after_step", None)
+
+  def slow_batch(step):
+    time.sleep(pause_ms / 1000)
+    if step == stuck_at:
+      time.sleep(1000)
+    if step == limit_after:  # from here on every file that grows beyond 100 bytes fails, as on a full disk
+      resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    return batch(step)
+
+  run(system(), slow_batch, workdir=workdir, key=jax.random.key(0), evaluators={"mean": evaluate}, **settings)
 
 
 if __name__ == "__main__":
@@ -111,7 +123,7 @@ if __name__ == "__main__":
 
   jax.config.update("jax_num_cpu_devices", 2)
   try:
-    main(sys.argv[1], json.loads(sys.argv[2]))
+    main(sys.argv[1], json.loads(sys.argv[2]), float(sys.argv[3]))
   except RunError as error:
     print(f"{type(error).__name__}: {error}", file=sys.stderr)
     sys.exit(error.exit_code)

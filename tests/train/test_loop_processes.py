@@ -1,0 +1,210 @@
+"""Runs in processes of their own: killed at random moments, and two that train together."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from genjax.train.log import read_metrics
+
+TOY = Path(__file__).parent / "train_toy.py"
+SETTINGS = {
+  "steps": 400,
+  "steps_per_call": 2,
+  "log_every": 10,
+  "checkpoint_every": 10,
+  "sample_every": 100,
+  "evaluate_every": 100,
+  "keep": 3,
+}
+
+
+def start(workdir: Path, settings: dict = SETTINGS, pause_ms: float = 4) -> subprocess.Popen:
+  return subprocess.Popen(
+    [sys.executable, "-W", "error", str(TOY), str(workdir), json.dumps(settings), str(pause_ms)],
+    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def finish(process: subprocess.Popen, code: int = 0) -> tuple[str, str]:
+  out, err = process.communicate(timeout=300)
+  assert process.returncode == code, err
+  return out, err
+
+
+def timeless(workdir: Path) -> list[dict]:
+  return [{k: v for k, v in row.items() if k != "clock"} for row in read_metrics(workdir / "metrics.jsonl")]
+
+
+def arrays(workdir: Path, step: int) -> dict[str, bytes]:
+  """What is in a checkpoint, as Orbax reads it without being told what to expect."""
+  with ocp.CheckpointManager(workdir / "checkpoints") as manager:
+    abstract = manager.item_metadata(step)["state"]
+    one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    target = {k: jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=one) for k, v in abstract.items() if k != "key"}
+    restored = manager.restore(
+      step,
+      args=ocp.args.Composite(
+        state=ocp.args.PyTreeRestore(
+          target, restore_args=ocp.checkpoint_utils.construct_restore_args(target), partial_restore=True
+        )
+      ),
+    )["state"]
+  return {name: np.asarray(leaf).tobytes() for name, leaf in restored.items()}
+
+
+def prints(workdir: Path, step: int) -> dict[str, list[int]]:
+  """The fingerprints of all leaves, the key included, from the record beside the arrays."""
+  (record,) = [p for p in (workdir / "checkpoints" / str(step) / "audit").rglob("*") if b"sha256" in p.read_bytes()]
+  return {row["path"]: row["print"] for row in json.loads(record.read_text())["leaves"]}
+
+
+def kill_at_a_random_moment(process: subprocess.Popen, rng: random.Random, workdir: Path) -> None:
+  """Kills between start and end of training: half of the time at any moment, else while a save is being written."""
+  checkpoints = workdir / "checkpoints"
+  seen = {p.name for p in checkpoints.glob("[0-9]*")} if checkpoints.exists() else set()
+  deadline = time.monotonic() + 60
+  in_mid_save = rng.random() < 0.5
+  while process.poll() is None and time.monotonic() < deadline:
+    names = {p.name for p in checkpoints.iterdir()} if checkpoints.exists() else set()
+    if in_mid_save and any("tmp" in name for name in names):
+      break
+    if not in_mid_save and any(name.isdigit() and name not in seen for name in names):
+      time.sleep(rng.uniform(0, 0.6))
+      break
+    time.sleep(0.0005)
+  process.send_signal(signal.SIGKILL)
+  process.communicate()
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_like_one_left_alone(tmp_path):
+  finish(start(tmp_path / "whole", pause_ms=0))
+  rng, killed = random.Random(int.from_bytes(os.urandom(4), "little")), 0
+  for _ in range(5):
+    process = start(tmp_path / "cut")
+    kill_at_a_random_moment(process, rng, tmp_path / "cut")
+    killed += process.returncode == -signal.SIGKILL
+  finish(start(tmp_path / "cut", pause_ms=0))
+  assert killed >= 3
+  assert prints(tmp_path / "cut", 400) == prints(tmp_path / "whole", 400)
+  found, wanted = arrays(tmp_path / "cut", 400), arrays(tmp_path / "whole", 400)
+  assert len(wanted) >= 8
+  assert found == wanted
+  assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
+  for name in os.listdir(tmp_path / "whole" / "samples"):
+    assert (tmp_path / "cut" / "samples" / name).read_bytes() == (tmp_path / "whole" / "samples" / name).read_bytes()
+  assert not list((tmp_path / "cut" / "checkpoints").glob("*tmp*"))
+  assert not (tmp_path / "cut" / "checkpoints_bad").exists()
+
+
+@pytest.mark.slow
+def test_sigterm_ends_a_process_with_143_and_says_how_to_go_on(tmp_path):
+  process = start(tmp_path)
+  while not list((tmp_path / "checkpoints").glob("[0-9]*")):
+    time.sleep(0.05)
+    assert process.poll() is None
+  process.send_signal(signal.SIGTERM)
+  _, err = finish(process, code=143)
+  assert "Interrupted: stopped by SIGTERM at step " in err
+  assert "the same command goes on from there" in err
+  assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_is_one_line_and_the_good_checkpoints_stay(tmp_path):
+  limited = SETTINGS | {"file_limit_after_step": 60}
+  _, err = finish(start(tmp_path, limited), code=1)
+  assert "StorageError: " in err
+  assert "Traceback" not in err
+  steps = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit())
+  assert steps
+  assert steps[-1] <= 70
+  finish(start(tmp_path, pause_ms=0))
+  finish(start(tmp_path / "whole", pause_ms=0))
+  assert prints(tmp_path, 400) == prints(tmp_path / "whole", 400)
+
+
+@pytest.mark.slow
+def test_a_stuck_call_is_ended_by_the_watchdog_with_its_stack(tmp_path):
+  process = start(tmp_path, SETTINGS | {"watchdog_s": 1.0, "stuck_at": 50})
+  _, err = finish(process, code=1)
+  assert "Timeout (0:00:01)!" in err
+  assert "stuck" in err
+
+
+TWO = """
+  import sys, jax
+  jax.config.update("jax_num_cpu_devices", 4)
+  jax.distributed.initialize(sys.argv[2], num_processes=2, process_id=int(sys.argv[3]))
+  sys.path.insert(0, sys.argv[4])
+  import os, signal, numpy as np, train_toy as toy
+  from genjax.train.errors import RunError
+  from genjax.train.loop import run
+  process, until, stop = jax.process_index(), int(sys.argv[5]), int(sys.argv[6])
+  def batch(step):
+    if step == stop and process == 1:
+      os.kill(os.getpid(), signal.SIGTERM)  # one process only is told to stop
+    return toy.batch(step, process=process, processes=2)
+  try:
+    result = run(toy.system(), batch, workdir=sys.argv[1], key=jax.random.key(0), steps=until, log_every=5,
+                 checkpoint_every=10, sample_every=20, evaluators={"mean": toy.evaluate})
+  except RunError as error:
+    print(f"{type(error).__name__} {error.step}")
+    sys.exit(error.exit_code)
+  print("finished", result.step, len(result.state.pool.sharding.device_set))
+"""
+
+
+def two_processes(workdir: Path, until: int, stop: int = -1, code: int = 0) -> list[str]:
+  with socket.socket() as probe:
+    probe.bind(("localhost", 0))
+    address = f"localhost:{probe.getsockname()[1]}"
+  processes = [
+    subprocess.Popen(
+      [
+        sys.executable,
+        "-c",
+        textwrap.dedent(TWO),
+        str(workdir),
+        address,
+        str(i),
+        str(TOY.parent),
+        str(until),
+        str(stop),
+      ],
+      env=os.environ | {"JAX_PLATFORMS": "cpu"},
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for i in range(2)
+  ]
+  return [finish(process, code)[0].splitlines()[-1] for process in processes]
+
+
+@pytest.mark.slow
+def test_two_processes_train_together_stop_at_the_same_step_and_resume(tmp_path):
+  assert two_processes(tmp_path / "whole", 40) == ["finished 40 8"] * 2
+  told = two_processes(tmp_path / "cut", 40, stop=12, code=143)
+  assert told == ["Interrupted 15"] * 2
+  (tmp_path / "cut" / "checkpoints" / "15" / "state" / "manifest.ocdbt").write_bytes(b"?")
+  assert two_processes(tmp_path / "cut", 40) == ["finished 40 8"] * 2
+  assert prints(tmp_path / "cut", 40) == prints(tmp_path / "whole", 40)
+  assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
+  assert sorted(os.listdir(tmp_path / "cut" / "checkpoints_bad")) == ["15"]
+  assert sorted(os.listdir(tmp_path / "cut" / "samples")) == [f"step_{s:08d}.png" for s in (0, 20, 40)]
