@@ -48,6 +48,11 @@ class ConvNet(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array) -> tuple[Array, dict[str, Array]]:
+    if min(images.shape[1:3]) < 2 ** len(self.blocks):
+      raise ValueError(
+        f"images {images.shape[1]}x{images.shape[2]} do not survive {len(self.blocks)} poolings; "
+        f"use fewer blocks, or sides of at least {2 ** len(self.blocks)}"
+      )
     x = images.astype(self.dtype)
     for number, widths in enumerate(self.blocks):
       for place, width in enumerate(widths):

@@ -1,11 +1,11 @@
 """Where chains start: p0, images of a random convolutional decoder that is never trained, or of a Gaussian.
 
 Papers   WINN  Lee et al., CVPR 2018, "Appendix D" (as in the released notebooks; the appendix was not published)
-Departs  Sizes other than 64: the decoder starts from the smallest grid of at least 4 that doubling leads from (28: 4, 7,
-         14, 28), its widths halve as in the original. By default each call draws a new decoder, as the released code
-         does at test time; it keeps one for all of training (`decoder_seed` = a number).
+Departs  Sizes other than 64: the decoder starts from the smallest grid of at least 4 that doubling leads from (28: 4,
+         7, 14, 28), its widths halve as in the original. By default each call draws a new decoder, as the released
+         code does at test time; it keeps one for all of training (`decoder_seed` = a number).
 Shapes   (key, n) -> images [n, H, W, C] float32 in [-1, 1].
-Checked  tests/nets/test_noise.py: range, 4,306,947 weights at 64x64, min-max per image.
+Checked  tests/nets/test_noise.py: range, 4,306,947 parameters at 64x64, min-max per image.
 """
 
 from collections.abc import Callable

@@ -31,7 +31,8 @@ def unit(slopes: Array) -> Array:
 
 def slopes(critic: Critic, images: Array) -> Array:
   """The norm of the critic's gradient at each image, [B]; per image, never over the batch; safe at 0."""
-  gradient = jax.grad(lambda x: critic(x)[0].sum())(images).astype(jnp.float32)
+  gradient = jax.grad(lambda x: critic(x)[0].sum())(images)
+  gradient = gradient.astype(jnp.promote_types(gradient.dtype, jnp.float32))
   square = (gradient**2).sum(tuple(range(1, gradient.ndim)))
   flat = square == 0
   return jnp.where(flat, 0.0, jnp.sqrt(jnp.where(flat, 1.0, square)))

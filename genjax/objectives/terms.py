@@ -43,8 +43,8 @@ class Objective(NamedTuple):
 
 
 def play(critic: Critic, real: Array, fake: Array, **more: Any) -> Round:
-  """The Round of one step: the critic's logits of both sides, each computed once."""
-  return Round(critic, real, fake, critic(real)[0], critic(fake)[0], **more)
+  """The Round of one step: the critic's logits of both sides, each computed once, in float32 or better."""
+  return Round(critic, real, fake, _wide(critic(real)[0]), _wide(critic(fake)[0]), **more)
 
 
 def stateless(value: Callable[[Array, Round], Array]) -> Term:
@@ -70,3 +70,7 @@ def total(*weighted: tuple[float, Term]) -> Term:
     return value, tuple(states)
 
   return Term(lambda: tuple(term.init() for _, term in weighted), apply)
+
+
+def _wide(logits: Array) -> Array:
+  return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))

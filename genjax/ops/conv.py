@@ -75,11 +75,26 @@ by_weights.defvjp(_keep(by_weights), lambda padding, xg, w: (by_input(w, xg[1], 
 
 
 def general(x: Array, w: Array, strides, padding, **more) -> Array:
-  """flax's `conv_general_dilated` argument: the operation above where it applies, jax's own elsewhere."""
-  extras = {name: value for name, value in more.items() if name in ("lhs_dilation", "rhs_dilation") and value}
-  dilated = any(set(value) != {1} for value in extras.values())
-  if x.ndim != 4 or set(strides) != {1} or dilated or more.get("feature_group_count", 1) != 1 or more.get("precision"):
+  """flax's `conv_general_dilated` argument: the operation above where it applies, jax's own elsewhere.
+
+  Args:
+    x, w: images and weights, as `LAYOUT` says where the operation above is to apply.
+    strides, padding: as `lax.conv_general_dilated` takes them.
+    more: its further arguments, by name; passed to it as they are where it is called.
+  """
+  if x.ndim != 4 or set(strides) != {1} or not _plain(x, w, **more):
     return lax.conv_general_dilated(x, w, strides, padding, **more)
   if isinstance(padding, str):
     padding = lax.padtype_to_pads(x.shape[1:3], w.shape[:2], (1, 1), padding)
   return conv(x, w, tuple((int(low), int(high)) for low, high in padding))
+
+
+def _plain(x: Array, w: Array, *, dimension_numbers=None, lhs_dilation=None, rhs_dilation=None, **rest) -> bool:
+  """Whether a convolution of stride 1 has this file's layout, no dilation, and every other argument at its default."""
+  defaults = {"feature_group_count": 1, "batch_group_count": 1}
+  return (
+    set(lhs_dilation or (1,)) | set(rhs_dilation or (1,)) == {1}
+    and all(value == defaults.get(name) for name, value in rest.items())
+    and lax.conv_dimension_numbers(x.shape, w.shape, dimension_numbers)
+    == lax.conv_dimension_numbers(x.shape, w.shape, LAYOUT)
+  )

@@ -41,10 +41,18 @@ def to_lanes(images: Array, lanes: int) -> Array:
 
 
 def append(key: Array, pool: Pool, images: Array, *, policy: Policy = "reservoir") -> Pool:
-  """Adds images [n, H, W, C] of the pool's own dtype, n a multiple of the lanes; `policy` says what a full pool drops."""
+  """Adds images [n, H, W, C] of the pool's own dtype, n a multiple of the lanes.
+
+  Run i of n / lanes images goes to lane i. A full pool drops, by `policy`: "reservoir", a uniform one of all that was
+  ever appended; "ring", the oldest.
+  """
   if policy not in ("reservoir", "ring"):
     raise ValueError(f"pool policy {policy!r}; use 'reservoir' or 'ring'")
   lanes, depth = pool.images.shape[:2]
+  if images.dtype != pool.images.dtype or images.shape[1:] != pool.images.shape[2:]:
+    raise ValueError(
+      f"images are {images.dtype}{images.shape[1:]}, the pool holds {pool.images.dtype}{pool.images.shape[2:]}"
+    )
   fresh = to_lanes(images, lanes)
 
   def put(pool: Pool, item: tuple[Array, Array]) -> tuple[Pool, None]:
@@ -62,7 +70,10 @@ def append(key: Array, pool: Pool, images: Array, *, policy: Policy = "reservoir
 
 
 def draw(key: Array, pool: Pool, n: int) -> Array:
-  """n images uniformly with replacement, [lanes, n / lanes, H, W, C]; n a multiple of the lanes. Never an empty slot."""
+  """n images uniformly with replacement, [lanes, n / lanes, H, W, C]; n a multiple of the lanes.
+
+  Only slots that were filled are drawn; of a pool without any image, zeros.
+  """
   lanes, depth = pool.images.shape[:2]
   if n % lanes:
     raise ValueError(f"{n} images do not divide over {lanes} lanes; use a multiple of {lanes}")

@@ -7,12 +7,12 @@ Departs  One `step` is one turn of Algorithm 1: k passes over the batch of posit
          Named switches where the released code differs from the thesis: `stop` (per batch), `b2` (0.999),
          `pool_dtype` (8 bit, its images go through PNG files), `ramp` (5: the first turns see 1/5, 2/5 ... of a batch).
          `ema` is ours: an average of the weights to sample from; 0 samples from the weights themselves, as published.
-Shapes   n positives a step, m a minibatch (m positives and m pseudo-negatives), r new pseudo-negatives a step; m divides
-         n, r, the capacity, and is a multiple of the devices. Minibatch position j reads and writes pool lane j.
+Shapes   n positives a step, m a minibatch (m positives and m pseudo-negatives), r new pseudo-negatives a step; m
+         divides n, r, the capacity, and is a multiple of the devices. Position j of a minibatch uses pool lane j.
 Checked  tests/systems/test_winn.py and tests/systems/contract.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -94,13 +94,26 @@ def winn(
   chunk = synthesis_batch or synthesis
   for name, size in (("synthesis", synthesis), ("initial", initial), ("capacity", capacity)):
     if size < minibatch or size % minibatch:
-      raise ValueError(f"{name} {size} is not a multiple of the minibatch {minibatch}; use {max(size // minibatch, 1) * minibatch}")
+      nearest = max(size // minibatch, 1) * minibatch
+      raise ValueError(f"{name} {size} is not a multiple of the minibatch {minibatch}; use {nearest}")
   if initial > capacity:
     raise ValueError(f"initial {initial} is more than the pool's capacity {capacity}")
   if synthesis % chunk or chunk % minibatch:
-    raise ValueError(f"synthesis_batch {chunk} must divide synthesis {synthesis} and be a multiple of minibatch {minibatch}")
+    raise ValueError(
+      f"synthesis_batch {chunk} must divide synthesis {synthesis} and be a multiple of minibatch {minibatch}"
+    )
   if not 0 <= ema < 1:
     raise ValueError(f"ema {ema} is not in [0, 1)")
+  for name, size in (("passes", passes), ("ramp", ramp)):
+    if size < 1:
+      raise ValueError(f"{name} {size}; use at least 1")
+  for name, value, known in (
+    ("stop", stop, ("example", "batch")),
+    ("policy", policy, ("reservoir", "ring")),
+    ("pool_dtype", pool_dtype, ("float32", "uint8")),
+  ):
+    if value not in known:
+      raise ValueError(f"{name} {value!r}; use {known[0]!r} or {known[1]!r}")
 
   def optimizer(updates_per_turn: int) -> optax.GradientTransformation:
     schedule = rate if decay_steps is None else optax.cosine_decay_schedule(rate, decay_steps * updates_per_turn)
@@ -248,4 +261,6 @@ def _check(image: tuple[int, ...], shape: tuple[int, int, int], minibatch: int) 
   if image[1:] != shape:
     raise ValueError(f"images are {image[1:]}, the system was built for {shape}")
   if image[0] % minibatch:
-    raise ValueError(f"batch {image[0]} is not a multiple of the minibatch {minibatch}; use a multiple (config.data.batch)")
+    raise ValueError(
+      f"batch {image[0]} is not a multiple of the minibatch {minibatch}; use a multiple of it (config.data.batch)"
+    )
