@@ -1,0 +1,1 @@
+"""Samples in, numbers out, each with the card that says how it was made."""

@@ -1,0 +1,210 @@
+"""Offline feature extractors: 64 numbers an image, from a classifier trained here or from random convolutions.
+
+Inception's weights need a download and know nothing of 8x8 digits. A small classifier of the same data ranks samples
+of that data, costs seconds, and its card says what it is. Data without labels gets an untrained net of stated seed.
+Features are divided by one number, so that over the training images their mean variance is 1: distances of different
+extractors are then of like size (never equal: compare only under one sha256).
+
+Shapes   N images [N, H, W, C], uint8 or float in [-1, 1]; features [N, 64] float32.
+Checked  tests/metrics/test_extractor.py: at least 98 % on held-out digits, same digest twice, cache hit, corrupt cache.
+"""
+
+import json
+import logging
+import os
+import tempfile
+import time
+import zipfile
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.metrics import classifier
+from genjax.metrics.card import digest
+from genjax.metrics.pixels import as_uint8
+
+_BATCH_PIXELS = 1 << 18  # pixels of one forward pass: some 50 MB of activations
+_BATCH_MOST = 256
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Extractor:
+  """A frozen net that maps images to features.
+
+  Attributes:
+    net, params: the flax module and its parameters.
+    scale: features are divided by it.
+    size: height, width, channels that it reads.
+    kind: "classifier" or "random".
+    description: what it is, for the card.
+    digest: sha256 of the parameters and the scale.
+    accuracy: on held-out images; None where there are no labels.
+  """
+
+  net: classifier.Classifier
+  params: Any
+  scale: float
+  size: tuple[int, int, int]
+  kind: str
+  description: str
+  digest: str
+  accuracy: float | None = None
+
+  def features(self, images: Any) -> np.ndarray:
+    """Features [N, 64] float32 of images [N, H, W, C], uint8 or float in [-1, 1] (rounded to 8 bit first)."""
+    return self._forward(images)[1] / np.float32(self.scale)
+
+  def logits(self, images: Any) -> np.ndarray:
+    """Logits [N, classes] float32 of the same; of no meaning if `kind` is "random"."""
+    return self._forward(images)[0]
+
+  def _forward(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
+    pixels = as_uint8(images)
+    if pixels.shape[1:] != self.size:
+      raise ValueError(f"images are {pixels.shape[1:]}; this extractor reads {self.size} and does not resize")
+    batch = max(1, min(_BATCH_MOST, _BATCH_PIXELS // (self.size[0] * self.size[1])))
+    parts = []
+    for start in range(0, len(pixels), batch):
+      part = pixels[start : start + batch]
+      padded = np.concatenate([part, np.zeros((batch - len(part), *self.size), np.uint8)])
+      logits, features = jax.device_get(classifier.forward(self.net, self.params, padded))
+      parts.append((logits[: len(part)], features[: len(part)]))
+    return np.concatenate([logits for logits, _ in parts]), np.concatenate([features for _, features in parts])
+
+
+def train_extractor(
+  images: np.ndarray,
+  labels: np.ndarray,
+  *,
+  classes: int,
+  held_out_images: np.ndarray | None = None,
+  held_out_labels: np.ndarray | None = None,
+  data_name: str = "the given images",
+  seed: int = 0,
+  steps: int = 600,
+  batch: int = 64,
+  learning_rate: float = 3e-3,
+  width: int = 24,
+  cache: str | os.PathLike | None = None,
+) -> Extractor:
+  """A classifier of the images, from the cache if the same one was trained before.
+
+  Args:
+    images: [N, H, W, C] uint8, at least 2x2.
+    labels: [N] whole numbers in 0 .. classes - 1.
+    classes: at least 2.
+    held_out_images, held_out_labels: what `accuracy` is measured on; both or neither.
+    data_name: for the description.
+    seed: of parameters, batches and shifts.
+    steps, batch, learning_rate, width: of the training; Adam, cosine to 0.
+    cache: folder; $GENJAX_CACHE or ~/.cache/genjax if None.
+
+  Raises:
+    ValueError: shapes or labels that do not fit.
+  """
+  images, labels = _checked(images, labels, classes, "training")
+  net = classifier.Classifier(classes=classes, width=width)
+  recipe = {
+    "recipe": classifier.RECIPE, "data": digest(images, labels), "classes": classes, "seed": seed, "steps": steps,
+    "batch": batch, "learning_rate": learning_rate, "width": width, "jax": jax.__version__,
+  }  # fmt: skip
+  path = _cache_path(recipe, cache)
+  stored = _load(path)
+  if stored is None:
+    started = time.perf_counter()
+    key = jax.random.key(seed)
+    params, losses = classifier.trained(net, key, images, jnp.asarray(labels), steps, batch, learning_rate)
+    losses = np.asarray(losses)
+    if not np.isfinite(losses).all():
+      raise ValueError(f"the extractor's loss is not finite from step {int(np.argmin(np.isfinite(losses)))} on")
+    stored = _scaled(net, params, images)
+    _log.info("trained the metric's classifier of %s in %.1f s", data_name, time.perf_counter() - started)
+    _save(path, stored, recipe)
+  description = f"{classifier.FEATURES} features of a small classifier trained on {data_name}, not Inception"
+  extractor = _extractor(net, stored, images.shape[1:], "classifier", description)
+  if held_out_images is None or held_out_labels is None:
+    return extractor
+  held_images, held_labels = _checked(held_out_images, held_out_labels, classes, "held-out")
+  accuracy = float(np.mean(extractor.logits(held_images).argmax(axis=1) == held_labels))
+  return _extractor(net, stored, images.shape[1:], "classifier", description, accuracy)
+
+
+def random_extractor(images: np.ndarray, *, seed: int = 0, width: int = 24) -> Extractor:
+  """The same net untrained, for data without labels: weak and honest. The images set the scale only."""
+  images = as_uint8(images, name="training images")
+  net = classifier.Classifier(classes=2, width=width)
+  stored = _scaled(net, classifier.untrained(net, jax.random.key(seed), images.shape[1:]), images)
+  description = f"{classifier.FEATURES} random features of an untrained convolutional net (seed {seed}), not Inception"
+  return _extractor(net, stored, images.shape[1:], "random", description)
+
+
+def _checked(images, labels, classes: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+  images = as_uint8(images, name=f"{name} images")
+  labels = np.asarray(labels)
+  if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+    raise ValueError(f"{name} labels are {labels.dtype}{list(labels.shape)}; wanted whole numbers, [{len(images)}]")
+  if classes < 2 or labels.min() < 0 or labels.max() >= classes:
+    raise ValueError(f"{name} labels go from {labels.min()} to {labels.max()}; wanted 0 to {classes - 1}, two at least")
+  return images, labels.astype(np.int32)
+
+
+def _extractor(net, stored: dict[str, np.ndarray], size, kind, description, accuracy=None) -> Extractor:
+  params = flax.traverse_util.unflatten_dict({k: v for k, v in stored.items() if k != "scale"}, sep="/")
+  return Extractor(net, params, float(stored["scale"]), size, kind, description, _digest(stored), accuracy)
+
+
+def _scaled(net: classifier.Classifier, params: Any, images: np.ndarray) -> dict[str, np.ndarray]:
+  """Parameters by path, with the scale that makes the mean variance of the features of the images 1."""
+  bare = Extractor(net, params, 1.0, images.shape[1:], "", "", "")
+  scale = np.sqrt(bare.features(images).astype(np.float64).var(axis=0).mean())
+  flat = flax.traverse_util.flatten_dict(jax.device_get(params), sep="/")
+  return {**flat, "scale": np.float64(scale if scale > 0 else 1.0)}
+
+
+def _digest(stored: dict[str, np.ndarray]) -> str:
+  return digest(*(part for name in sorted(stored) for part in (np.array(name), np.asarray(stored[name]))))
+
+
+def _cache_path(recipe: dict[str, Any], cache: str | os.PathLike | None) -> str:
+  home = os.path.join(os.path.expanduser("~"), ".cache", "genjax")
+  folder = os.fspath(cache) if cache is not None else os.environ.get("GENJAX_CACHE") or home
+  key = digest(np.array(json.dumps(recipe, sort_keys=True)))
+  return os.path.join(folder, "extractors", f"{key[:32]}.npz")
+
+
+def _load(path: str) -> dict[str, np.ndarray] | None:
+  """What `_save` wrote, or None if there is nothing or it is damaged (which is logged)."""
+  try:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaks what it cannot read
+      stored = {name: archive[name] for name in archive.files}
+    stored.pop("recipe", None)
+    if str(stored.pop("digest")) != _digest(stored):
+      raise ValueError("the contents do not match their digest")
+    return stored
+  except FileNotFoundError:
+    return None
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    _log.warning("the cached extractor %s is damaged (%s); training it again", path, error)
+    return None
+
+
+def _save(path: str, stored: dict[str, np.ndarray], recipe: dict[str, Any]) -> None:
+  """Writes beside `path` and renames, so that no reader sees half a file; a cache that cannot be written is logged."""
+  try:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), suffix=".tmp")
+    try:
+      with os.fdopen(handle, "wb") as file:
+        np.savez(file, **stored, digest=np.array(_digest(stored)), recipe=np.array(json.dumps(recipe)))
+      os.replace(temporary, path)
+    except BaseException:
+      os.unlink(temporary)
+      raise
+  except OSError as error:
+    _log.warning("the extractor was not cached in %s (%s); the next start trains it again", path, error)

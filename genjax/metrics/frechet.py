@@ -1,0 +1,120 @@
+"""Frechet distance of generated images to held-out real ones, and the numbers it is read against.
+
+The distance falls with the number of images on both sides, so alone it says little. Beside it stand the anchors: real
+images, a Gaussian with the mean and the full covariance of the training pixels, and noise, with as many images each.
+The reference is held out: copying the training set earns no credit.
+
+Papers   Heusel et al. 2017, arXiv:1706.08500; bias in N: Binkowski et al. 2018, arXiv:1801.01401.
+Departs  Heusel et al.: features of a small classifier, not of Inception; the reference is not the training set.
+Shapes   N images [N, H, W, C], uint8 or float in [-1, 1].
+Checked  tests/metrics/test_samples.py: noise, pixel Gaussian and real images come in this order on digits.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genjax.metrics.card import Card, Number, digest
+from genjax.metrics.extractor import Extractor
+from genjax.metrics.pixels import as_uint8
+from genjax.ops.frechet import Moments, frechet_between
+
+_BLOCK = 1024
+
+
+class Reference(NamedTuple):
+  """Held-out images as a Frechet distance needs them."""
+
+  moments: Moments
+  split: str
+  digest: str
+
+
+def reference(extractor: Extractor, images: Any, *, split: str) -> Reference:
+  """Moments of held-out images [N, H, W, C] in the extractor's features; `split` names them on the card."""
+  pixels = as_uint8(images, name="reference images")
+  return Reference(_moments(extractor, pixels), split, digest(pixels))
+
+
+def frechet(
+  extractor: Extractor,
+  generated: Any,
+  reference: Reference,
+  *,
+  subject: str = "samples",
+  ema: bool | str | None = None,
+  seed: int | None = None,
+) -> Number:
+  """Frechet distance of images [N, H, W, C], N at least 2, to the reference.
+
+  Args:
+    extractor: the one that the reference was made with.
+    generated: uint8, or floats in [-1, 1], which are rounded to 8 bit.
+    reference: from `reference`.
+    subject, ema, seed: for the card: what the images are.
+  """
+  pixels = as_uint8(generated, name="generated images")
+  if len(pixels) < 2:
+    raise ValueError("a Frechet distance of 1 image; it takes two at least, and some hundreds to say anything")
+  card = Card(
+    metric="frechet",
+    subject=subject,
+    extractor=extractor.description,
+    extractor_sha256=extractor.digest,
+    generated=len(pixels),
+    reference=reference.moments.count,
+    split=reference.split,
+    data_digest=reference.digest,
+    ema=ema,
+    seed=seed,
+  )
+  return Number(frechet_between(_moments(extractor, pixels), reference.moments), card)
+
+
+def anchors(
+  extractor: Extractor, train: np.ndarray, reference: Reference, *, n: int, seed: int = 0
+) -> dict[str, Number]:
+  """Distances to read others against: "real", "pixel_gaussian", "noise", n images each against the same reference.
+
+  Args:
+    extractor: the one that the reference was made with.
+    train: training images [N, H, W, C] uint8.
+    reference: from `reference`.
+    n: as many images as will be generated; "real" takes all training images if they are fewer, as its card says.
+    seed: of the choice of images, the Gaussian and the noise.
+  """
+  train = as_uint8(train, name="training images")
+  rng_real, rng_gaussian, rng_noise = np.random.default_rng(seed).spawn(3)
+  rows = rng_real.choice(len(train), size=min(n, len(train)), replace=False)
+  noise = rng_noise.integers(0, 256, size=(n, *train.shape[1:]), dtype=np.uint8)
+  sets = {
+    "real": ("training images", train[np.sort(rows)]),
+    "pixel_gaussian": ("Gaussian fitted to the training pixels", pixel_gaussian(rng_gaussian, train, n)),
+    "noise": ("uniform noise", noise),
+  }
+  return {
+    name: frechet(extractor, images, reference, subject=subject, seed=seed) for name, (subject, images) in sets.items()
+  }
+
+
+def pixel_gaussian(rng: np.random.Generator, train: np.ndarray, n: int) -> np.ndarray:
+  """n images uint8 of the Gaussian with mean and full covariance (ddof 1) of the training pixels, clipped and rounded.
+
+  A weighted sum of the centred training images with independent normal weights has exactly this covariance, so that
+  no [H W C, H W C] matrix is formed.
+  """
+  if len(train) < 2:
+    raise ValueError("a Gaussian is fitted to 1 training image; it takes two at least")
+  flat = train.reshape(len(train), -1)
+  mean = flat.mean(axis=0, dtype=np.float64)
+  drawn = np.zeros((n, flat.shape[1]))
+  for start in range(0, len(flat), _BLOCK):
+    block = flat[start : start + _BLOCK] - mean
+    drawn += rng.standard_normal((n, len(block))) @ block
+  images = mean + drawn / np.sqrt(len(train) - 1)
+  return np.clip(np.round(images), 0, 255).astype(np.uint8).reshape(n, *train.shape[1:])
+
+
+def _moments(extractor: Extractor, pixels: np.ndarray) -> Moments:
+  features = extractor.features(pixels)
+  return Moments.empty(features.shape[1]).update(features)
