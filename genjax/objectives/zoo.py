@@ -8,9 +8,9 @@ from genjax.objectives.penalties import gradient_penalty
 from genjax.objectives.terms import Objective, on_logits, total
 
 
-def winn(weight: float = 10.0) -> Objective:
+def winn_objective(weight: float = 10.0) -> Objective:
   """Lee et al., CVPR 2018, eq 2.6: Wasserstein with a two-sided gradient penalty, lambda = 10. No generator."""
   return Objective(critic=total((1.0, on_logits(wasserstein_critic)), (weight, gradient_penalty())))
 
 
-OBJECTIVES = {"winn": winn}
+OBJECTIVES = {"winn": winn_objective}

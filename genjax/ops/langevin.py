@@ -68,6 +68,11 @@ def anneal(first: float, last: float, steps: int) -> Schedule:
   return lambda index: first * (last / first) ** (jnp.minimum(index, steps - 1) / max(steps - 1, 1))
 
 
+def annealed(epsilon: float, *, last: float | None = None, steps: int = 1) -> Rule:
+  """Langevin from plain numbers: constant at `epsilon`, or falling to `last` over `steps` moves."""
+  return langevin(epsilon if last is None else anneal(epsilon, last, steps))
+
+
 def ascend(
   key: Array,
   score: Score,

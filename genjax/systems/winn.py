@@ -24,7 +24,7 @@ from jax import lax
 from genjax.core import Batch, Metrics, System
 from genjax.nets.noise import Noise
 from genjax.objectives.terms import Objective, play
-from genjax.objectives.zoo import winn as winn_objective
+from genjax.objectives.zoo import winn_objective
 from genjax.ops import langevin, pool
 from genjax.ops.augment import to_uint8, to_unit
 

@@ -1,0 +1,41 @@
+"""genjax: generative models and few-shot learning in JAX/Flax, from a laptop to a TPU pod.
+
+Names load on first use, so that `import genjax` and `genjax --help` are quick. `genjax.train` is the folder of the
+plumbing; the function that trains a config is `genjax.main.train(config, workdir)`.
+
+Shapes   images are [B, H, W, C] float32 in [-1, 1] everywhere.
+"""
+
+import importlib
+
+_HOMES = {
+  "System": "genjax.core",
+  "winn": "genjax.systems.winn",
+  "winn_objective": "genjax.objectives.zoo",
+  "ascend": "genjax.ops.langevin",
+  "adam": "genjax.ops.langevin",
+  "langevin": "genjax.ops.langevin",
+  "anneal": "genjax.ops.langevin",
+  "ConvNet": "genjax.nets.convnet",
+  "Objective": "genjax.objectives.terms",
+  "Term": "genjax.objectives.terms",
+  "wasserstein_critic": "genjax.objectives.logits",
+  "gradient_penalty": "genjax.objectives.penalties",
+  "load": "genjax.data",
+  "run": "genjax.train.loop",
+}
+_FOLDERS = ("core", "data", "main", "metrics", "nets", "objectives", "ops", "systems", "train")
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+  if name in _HOMES:
+    return getattr(importlib.import_module(_HOMES[name]), name)
+  if name in _FOLDERS:
+    return importlib.import_module(f"genjax.{name}")
+  raise AttributeError(f"genjax has no {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *_HOMES, *_FOLDERS})

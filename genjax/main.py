@@ -1,0 +1,643 @@
+"""The `genjax` command, and the one place where a config meets data, a system, metrics and the loop.
+
+A config is a Python file with `get_config(arg="") -> ConfigDict`; configs/ has them, and the installed package carries
+them too. Below this file there are no configs: every section of one becomes the keyword arguments of one function.
+
+Checked  tests/test_main.py, tests/test_digits.py
+"""
+
+import ast
+import contextlib
+import difflib
+import inspect
+import json
+import logging
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+USAGE = """genjax COMMAND --config NAME|FILE.py[:ARG] [--config.KEY=VALUE ...] [--workdir DIR] [...]
+
+  train      trains, or goes on where the same command stopped before
+  sample     images from the newest checkpoint of a workdir
+  evaluate   measures the newest checkpoint of a workdir
+  bench      speed, memory and operations of a config on this machine
+
+`genjax COMMAND --help` shows examples. Configs here: """
+
+HELP = {
+  "train": """genjax train: trains a config in a workdir; the same command again goes on where it stopped.
+
+  genjax train --config winn_digits --workdir runs/digits
+  genjax train --config winn_digits --workdir runs/seed1 --config.seed=1 --config.train.steps=400
+  genjax train --config winn_digits --workdir runs/own --config.data.name=folder --config.data.path=pictures
+  genjax train --config configs/winn_digits.py --workdir gs://bucket/run       # on every host of a TPU slice
+
+  --config      name of a shipped config, or a path; :ARG after it goes to get_config
+  --config.K=V  overrides one key, for example --config.data.batch=500
+  --workdir     default runs/<config>; gets config.json, metrics.jsonl, samples/, checkpoints/, tensorboard/,
+                figure.png, summary.json
+  --quiet       nothing on the terminal
+""",
+  "sample": """genjax sample: draws images from the newest checkpoint of a workdir.
+
+  genjax sample --config winn_digits --workdir runs/digits
+  genjax sample --config winn_digits --workdir runs/digits --n 256 --seed 3 --out digits.png
+  genjax sample --config winn_digits --workdir runs/digits --n 10000 --out digits.npz     # uint8 [n, H, W, C]
+
+  --n           how many (default 64)
+  --seed        of the draw (default 0)
+  --out         .png: one grid; .npz: array "images"; default <workdir>/samples.png
+  --step        checkpoint to use (default: the newest)
+""",
+  "evaluate": """genjax evaluate: measures the newest checkpoint of a workdir; prints JSON, every number with its card.
+
+  genjax evaluate --config winn_digits --workdir runs/digits
+  genjax evaluate --config winn_digits --workdir runs/digits --config.metrics.samples=1000 --step 400
+
+  --seed        of the samples (default 0)
+  --step        checkpoint to use (default: the newest)
+""",
+  "bench": """genjax bench: compile time, speed, memory and model FLOPs of a config on this machine. Nothing is saved.
+
+  genjax bench --config winn_digits
+  genjax bench --config winn_digits --seconds 30 --json > bench.json
+
+  --seconds     of measuring for each part (default 10)
+  --json        JSON instead of a table
+""",
+}
+
+OPTIONS = {  # what a command takes beside --config and --workdir, with the type of each
+  "train": {"quiet": bool},
+  "sample": {"n": int, "seed": int, "out": str, "step": int},
+  "evaluate": {"seed": int, "step": int},
+  "bench": {"seconds": float, "json": bool},
+}
+
+
+class UsageError(ValueError):
+  """The command line or the config is wrong; the text is one line that says how to put it right."""
+
+
+# The command line -----------------------------------------------------------------------------------------------------
+
+
+class Request(NamedTuple):
+  command: str
+  config: ConfigDict
+  workdir: str
+  options: dict[str, Any]
+
+
+def main(argv: list[str] | None = None) -> int:
+  """Runs one command; returns the exit code: 0, 1 failed, 2 wrong usage, 130 and 143 stopped by a signal."""
+  argv = sys.argv[1:] if argv is None else argv
+  with contextlib.suppress(AttributeError, ValueError):
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `genjax --help | head` ends quietly
+  try:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+      print(USAGE + ", ".join(shipped_configs()))
+      return 0 if argv else 2
+    if argv[0] not in HELP:
+      raise UsageError(f"no command {argv[0]!r}{_nearest(argv[0], HELP)}; there are {', '.join(HELP)}")
+    if {"-h", "--help"} & set(argv[1:]):
+      print(HELP[argv[0]])
+      return 0
+    request = parse(argv)
+  except UsageError as error:
+    return _fail(error, 2)
+  return _run(request)
+
+
+def parse(argv: list[str]) -> Request:
+  """Reads a command line without starting anything. Raises UsageError."""
+  command, *rest = argv
+  given: dict[str, str | None] = {}
+  overrides: list[tuple[str, str]] = []
+  known = {"config": str, "workdir": str, **OPTIONS[command]}
+  while rest:
+    word = rest.pop(0)
+    name, is_pair, value = word.removeprefix("--").partition("=")
+    if not word.startswith("--"):
+      raise UsageError(f"{word!r} is not an option; options start with --")
+    if not name.startswith("config.") and name not in known:
+      raise UsageError(
+        f"no option --{name}{_nearest(name, known)}; {command} takes --config.KEY=VALUE, --" + ", --".join(known)
+      )
+    if not is_pair and known.get(name) is not bool:
+      if not rest:
+        raise UsageError(f"--{name} needs a value")
+      value = rest.pop(0)
+    if name.startswith("config."):
+      overrides.append((name.removeprefix("config."), value))
+    else:
+      given[name] = value if is_pair or known[name] is not bool else "true"
+  if "config" not in given:
+    raise UsageError(f"--config is missing; shipped configs: {', '.join(shipped_configs())}")
+  config = load_config(given["config"])
+  for key, text in overrides:
+    override(config, key, text)
+  stem = Path(given["config"].partition(":")[0]).stem
+  options = {name: _typed(f"--{name}", known[name], given[name]) for name in OPTIONS[command] if name in given}
+  return Request(command, config, given.get("workdir") or f"runs/{stem}", options)
+
+
+def _run(request: Request) -> int:
+  logging.basicConfig(format="genjax: %(message)s", level=logging.WARNING)
+  from genjax.train.errors import RunError
+
+  try:
+    return COMMANDS[request.command](request)
+  except UsageError as error:
+    return _fail(error, 2)
+  except RunError as error:
+    return _fail(error, error.exit_code)
+
+
+def _fail(error: Exception, code: int) -> int:
+  print("genjax: " + " ".join(str(error).split()), file=sys.stderr)
+  return code
+
+
+def _nearest(word: str, known: Any) -> str:
+  near = difflib.get_close_matches(word, list(known), 1, 0.5)
+  return f"; did you mean {near[0]}?" if near else ""
+
+
+# Configs --------------------------------------------------------------------------------------------------------------
+
+
+def _config_folder() -> Path:
+  inside = Path(__file__).parent / "configs"  # of an installed package
+  return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def shipped_configs() -> list[str]:
+  """Names that --config takes without a path."""
+  return sorted(path.stem for path in _config_folder().glob("*.py"))
+
+
+def load_config(name: str) -> ConfigDict:
+  """`name` or `path.py`, with `:arg` where the config takes one. The file is run: point only at configs you trust."""
+  where, _, arg = name.partition(":")
+  path = Path(where)
+  if not where.endswith(".py"):
+    path = _config_folder() / f"{where}.py"
+  if not path.is_file():
+    known = shipped_configs()
+    raise UsageError(
+      f"no config {where!r}{_nearest(path.stem, known)}; shipped: {', '.join(known)}, or give a .py file"
+    )
+  get_config = runpy.run_path(str(path)).get("get_config")
+  if get_config is None:
+    raise UsageError(f"{path} has no function get_config")
+  try:
+    config = get_config(arg) if arg else get_config()
+  except (ValueError, KeyError, TypeError) as error:
+    raise UsageError(f"{path.name} does not take {arg!r}: {error}") from error
+  return config.lock()
+
+
+def override(config: ConfigDict, key: str, text: str) -> None:
+  """Sets `a.b=text` in a config, keeping the type that the key has. Raises UsageError with the nearest key."""
+  *folders, last = key.split(".")
+  for depth, name in enumerate([*folders, last]):
+    if not isinstance(config, ConfigDict) or name not in config:
+      allowed = list(config.keys()) if isinstance(config, ConfigDict) else []
+      within = ".".join(["config", *folders[:depth]])
+      raise UsageError(f"no key config.{key}{_nearest(name, allowed)}; {within} has {', '.join(allowed) or 'no keys'}")
+    if depth < len(folders):
+      config = config[name]
+  if isinstance(config[last], ConfigDict):
+    raise UsageError(f"config.{key} is a section; set one of its keys: {', '.join(config[last].keys())}")
+  config[last] = _typed(f"config.{key}", config.get_type(last), text)
+
+
+def _typed(name: str, kind: type, text: str) -> Any:
+  if text.lower() == "none" and kind is not str:
+    return None
+  if kind is str:
+    return text
+  try:
+    if kind is bool:
+      return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+    if kind in (int, float):
+      return kind(text)
+    value = ast.literal_eval(text)
+    return kind(value) if kind in (tuple, list) else value
+  except (ValueError, KeyError, SyntaxError, TypeError) as error:
+    raise UsageError(f"{name}={text!r} is no {kind.__name__}") from error
+
+
+def _arguments(section: ConfigDict, function: Callable, name: str, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
+  """A section as keyword arguments of `function`; a key that it does not take is named, with the nearest."""
+  plain = {key: value for key, value in _plain(section).items() if key not in ("name", *without)}
+  allowed = [key for key, value in inspect.signature(function).parameters.items() if value.kind != value.VAR_POSITIONAL]
+  for key in plain:
+    if key not in allowed:
+      raise UsageError(
+        f"no key config.{name}.{key}{_nearest(key, allowed)}; {section.get('name', name)} takes {', '.join(allowed)}"
+      )
+  return plain
+
+
+def _plain(value: Any) -> Any:
+  if isinstance(value, ConfigDict):
+    return {key: _plain(value[key]) for key in sorted(value.keys())}
+  return tuple(_plain(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _pick(table: Mapping[str, Any], section: ConfigDict, name: str) -> Any:
+  if section.name not in table:
+    raise UsageError(
+      f"no config.{name}.name={section.name!r}{_nearest(section.name, table)}; there are {', '.join(table)}"
+    )
+  return table[section.name]
+
+
+# From a config to parts -----------------------------------------------------------------------------------------------
+
+
+class Parts(NamedTuple):
+  """What a config comes to. `system` takes raw uint8 batches: the preparation of images is part of its step."""
+
+  system: Any
+  data: Any
+  shape: tuple[int, int, int]
+  kernels: Callable[[Any, Any], dict[str, Any]]  # (key, state) -> pieces that bench times
+
+
+def build(config: ConfigDict) -> Parts:
+  """Opens the data and makes the system of a config; compiles nothing. Raises UsageError."""
+  import jax
+
+  from genjax import data
+  from genjax.ops.augment import prepare
+
+  augment = {key: config.data[key] for key in ("flip", "pad", "crop")}
+  section = ConfigDict(
+    {"split": _splits(config)[0], **{k: v for k, v in config.data.items() if k not in (*augment, "split")}}
+  )
+  try:
+    opened = data.open_data(
+      config.data.name,
+      seed=config.seed,
+      process=jax.process_index(),
+      processes=jax.process_count(),
+      **_arguments(section, data.open_data, "data"),
+    )
+    crop = config.data.crop
+    shape = (crop, crop, opened.shape[2]) if crop else tuple(opened.shape)
+    system, kernels = _pick(SYSTEMS, config.system, "system")(config, shape)
+  except UsageError:
+    raise
+  except (ValueError, TypeError, OSError) as error:
+    raise UsageError(str(error)) from error
+
+  def prepared(key, raw):
+    return prepare(jax.random.fold_in(key, 0x617567), raw, **augment)
+
+  whole = system._replace(
+    init=lambda key, raw: system.init(key, prepared(key, raw)),
+    step=lambda key, state, raw: system.step(key, state, prepared(key, raw)),
+    evaluate=system.evaluate and (lambda key, state, raw: system.evaluate(key, state, prepared(key, raw))),
+  )
+  return Parts(whole, opened, shape, kernels)
+
+
+def _splits(config: ConfigDict) -> tuple[str, str]:
+  """Splits to train on and to measure against. A folder has one part only: its last tenth is held out."""
+  if config.data.name == "folder" and (config.data.split, config.metrics.split) == ("train", "test"):
+    return "train[:90%]", "train[90%:]"
+  return config.data.split, config.metrics.split
+
+
+def _winn(config: ConfigDict, shape: tuple[int, int, int]) -> tuple[Any, Callable]:
+  import jax
+
+  from genjax.nets import noise
+  from genjax.nets.convnet import ConvNet
+  from genjax.ops import langevin
+  from genjax.systems.winn import winn
+
+  def made(table, name, *first):
+    function = _pick(table, config[name], name)
+    return function(*first, **_arguments(config[name], function, name))
+
+  net = made({"convnet": ConvNet}, "net")
+  start = made({"decoder": noise.decoder, "gaussian": noise.gaussian}, "noise", shape)
+  rule = made({"adam": langevin.adam, "langevin": langevin.annealed}, "sampler")
+  system = winn(net, start, shape=shape, sampler=rule, **_arguments(config.system, winn, "system"))
+  count, moves = config.system.synthesis_batch or config.system.synthesis, config.system.ascent_steps
+
+  def kernels(key, state):
+    from genjax.train.bench import Kernel
+
+    images = start(key, count)
+    score = lambda images: net.apply(state.params, images)[0]
+    climb = lambda key, images: langevin.ascend(key, score, images, rule=rule, steps=moves).images
+    bare = lambda images: jax.grad(lambda x: score(x).sum())(images)
+    return {
+      "sampler": Kernel(climb, (key, images), count * moves, "image-gradient steps"),
+      "bare gradient": Kernel(bare, (images,), count, "image-gradient steps"),
+    }
+
+  return system, kernels
+
+
+SYSTEMS = {"winn": _winn}
+
+
+class Judge(NamedTuple):
+  """Metrics bound to the real images of a config; `real` [N, H, W, C] uint8 are training images."""
+
+  metrics: Any
+  real: Any
+  seed: int
+  ema: bool
+  samples: int
+
+  def __call__(self, key, state, sample) -> dict[str, float]:
+    return self.measure(key, state, sample)[1].values()
+
+  def measure(self, key, state, sample):
+    import numpy as np
+
+    images = np.asarray(sample(key, state, self.samples))
+    return images, self.metrics.measure(images, ema=self.ema, seed=self.seed)
+
+
+def judge(config: ConfigDict, parts: Parts) -> Judge | None:
+  """The metrics of a config, or None where it asks for none. Raises UsageError."""
+  if not config.metrics.name:
+    return None
+  if config.metrics.name != "frechet":
+    raise UsageError(f"no config.metrics.name={config.metrics.name!r}; there is frechet, or '' for none")
+  if parts.data.images is None or parts.shape != tuple(parts.data.shape):
+    raise UsageError(
+      "metrics need whole images that fit in memory; set config.metrics.name='' for a streamed or cropped set"
+    )
+  from genjax import data
+  from genjax.metrics import evaluator
+
+  train = parts.data.images
+  where = {key: config.data[key] for key in ("size", "channels", "path", "data_dir")}
+  try:
+    held_out = data.load(config.data.name, split=_splits(config)[1], **where)
+    extractor = evaluator.make_extractor(
+      {"image": train.images, "label": train.labels},
+      {"image": held_out.images, "label": held_out.labels},
+      classes=parts.data.classes,
+      data_name=config.data.name,
+    )
+    metrics = evaluator.sample_metrics(
+      extractor,
+      train.images,
+      held_out.images,
+      n=config.metrics.samples,
+      split=f"{config.data.name}/{_splits(config)[1]}",
+    )
+  except (ValueError, OSError) as error:
+    raise UsageError(str(error)) from error
+  return Judge(metrics, train.images, config.seed, bool(config.system.get("ema")), config.metrics.samples)
+
+
+# Commands -------------------------------------------------------------------------------------------------------------
+
+
+def train(config: ConfigDict, workdir: str | os.PathLike, *, quiet: bool = False) -> dict[str, Any]:
+  """Trains `config` in `workdir`, or goes on there; returns what summary.json then holds.
+
+  Raises:
+    UsageError: the config is wrong, or the workdir holds another one; nothing was changed.
+    RunError: see genjax/train/errors.py.
+  """
+  import jax
+
+  from genjax.train import log, loop
+
+  _join_hosts()
+  _claim(config, workdir)
+  parts = build(config)
+  judged = judge(config, parts)
+  settings = _arguments(config.train, loop.run, "train")
+  if not judged:
+    settings["evaluate_every"] = 0
+  result = loop.run(
+    parts.system,
+    parts.data.batch,
+    workdir=workdir,
+    key=jax.random.key(config.seed),
+    evaluators={"samples": judged} if judged else None,
+    quiet=quiet,
+    **settings,
+  )
+  summary = _summary(config, parts, judged, result.state, workdir)
+  if jax.process_index() == 0:
+    log.write_json(Path(workdir) / "summary.json", summary)
+    if not quiet:
+      print(_last_words(summary, workdir))
+  return summary
+
+
+def _train(request: Request) -> int:
+  train(request.config, request.workdir, quiet=request.options.get("quiet", False))
+  return 0
+
+
+def _sample(request: Request) -> int:
+  import jax
+  import numpy as np
+
+  from genjax.ops.augment import to_uint8
+  from genjax.train import log
+
+  out = request.options.get("out") or os.path.join(request.workdir, "samples.png")
+  if not out.endswith((".png", ".npz")):
+    raise UsageError(f"--out {out!r}; use a name that ends in .png (one grid) or .npz (array 'images')")
+  count = request.options.get("n", 64)
+  if count < 1:
+    raise UsageError(f"--n {count}; at least 1")
+  parts = build(request.config)
+  if parts.system.sample is None:
+    raise UsageError(f"system {request.config.system.name} has no samples")
+  state, step = _restored(request, parts)
+  key = jax.random.key(request.options.get("seed", 0))
+  images = np.asarray(to_uint8(jax.jit(parts.system.sample, static_argnums=2)(key, state, count)))
+  if out.endswith(".npz"):
+    np.savez_compressed(out, images=images)
+  else:
+    log.save_png(out, log.grid(images))
+  print(f"{count} images of step {step} in {out}")
+  return 0
+
+
+def _evaluate(request: Request) -> int:
+  import jax
+
+  parts = build(request.config)
+  judged = judge(request.config, parts)
+  if judged is None:
+    raise UsageError("config.metrics.name is empty: nothing to measure")
+  state, step = _restored(request, parts)
+  seed = request.options.get("seed", 0)
+  sample = jax.jit(parts.system.sample, static_argnums=2)
+  _, measured = judged._replace(seed=seed).measure(jax.random.key(seed), state, sample)
+  anchors = judged.metrics.anchors
+  print(json.dumps({"step": step, "metrics": _cards(measured.numbers), "anchors": _cards(anchors)}, indent=2))
+  return 0
+
+
+def _bench(request: Request) -> int:
+  import jax
+
+  from genjax.train import bench
+
+  parts = build(request.config)
+  key = jax.random.key(request.config.seed)
+  raw = parts.data.batch(0)
+  state = jax.jit(parts.system.init)(key, raw)
+  report = bench.bench(
+    parts.system,
+    parts.data.batch,
+    key=key,
+    steps_per_call=request.config.train.steps_per_call,
+    seconds=request.options.get("seconds", 10.0),
+    samples=request.config.train.samples,
+    kernels=parts.kernels(key, state),
+  )
+  print(json.dumps(report.to_dict(), indent=2) if request.options.get("json") else bench.table(report))
+  return 0
+
+
+COMMANDS = {"train": _train, "sample": _sample, "evaluate": _evaluate, "bench": _bench}
+
+
+# Workdirs -------------------------------------------------------------------------------------------------------------
+
+
+def _join_hosts() -> None:
+  """On a slice of several hosts, all of them meet before the first array is made."""
+  import jax
+
+  hosts = os.environ.get("TPU_WORKER_HOSTNAMES", "")
+  several = "," in hosts or "JAX_COORDINATOR_ADDRESS" in os.environ
+  if several and not jax.distributed.is_initialized():
+    try:
+      jax.distributed.initialize(initialization_timeout=300)
+    except Exception as error:
+      raise UsageError(f"the hosts did not meet ({error}); was the command started with --worker=all?") from error
+
+
+def _claim(config: ConfigDict, workdir: str | os.PathLike) -> None:
+  """Writes config.json, or makes sure that the one that is there says the same."""
+  import jax
+
+  from genjax.train import log
+
+  path = os.path.join(workdir, "config.json")
+  ours = json.loads(json.dumps(_plain(config)))
+  theirs = log.read_json(path)
+  if theirs is not None:
+    changed = [f"config.{key} is {old} there and {new} here" for key, old, new in _differences(theirs, ours)]
+    if changed:
+      raise UsageError(
+        f"{workdir} holds another run: {'; '.join(changed)}; choose another --workdir, or the old settings"
+      )
+  elif jax.process_index() == 0:
+    try:
+      os.makedirs(workdir, exist_ok=True) if "://" not in str(workdir) else None
+    except OSError as error:
+      raise UsageError(f"cannot make the workdir {workdir}: {error.strerror}") from error
+    log.write_json(path, ours)
+
+
+def _differences(old: Any, new: Any, at: str = "") -> list[tuple[str, Any, Any]]:
+  if isinstance(old, dict) and isinstance(new, dict):
+    keys = sorted({*old, *new})
+    return [row for key in keys for row in _differences(old.get(key), new.get(key), f"{at}.{key}".lstrip("."))]
+  return [] if old == new else [(at, old, new)]
+
+
+def _restored(request: Request, parts: Parts) -> tuple[Any, int]:
+  import jax
+
+  from genjax.train.checkpoint import Checkpoints
+  from genjax.train.mesh import make_mesh, replicated
+
+  folder = os.path.join(request.workdir, "checkpoints")
+  if not os.path.isdir(folder) and "://" not in folder:
+    raise UsageError(f"no checkpoints in {request.workdir}; train first: genjax train --workdir {request.workdir} ...")
+  shapes = jax.eval_shape(parts.system.init, jax.random.key(0), parts.data.batch(0))
+  copies = replicated(make_mesh(jax.devices()[:1]))
+  target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=copies), shapes)
+  checkpoints = Checkpoints(folder, keep=request.config.train.keep)
+  try:
+    found = checkpoints.restore(target, request.options.get("step"))
+  finally:
+    checkpoints.close()
+  if found is None:
+    raise UsageError(f"no sound checkpoint in {folder}; train first")
+  return found
+
+
+def _summary(
+  config: ConfigDict, parts: Parts, judged: Judge | None, state: Any, workdir: str | os.PathLike
+) -> dict[str, Any]:
+  import statistics
+
+  import jax
+
+  from genjax.metrics.figure import draw
+  from genjax.train import log, loop
+
+  rows = log.read_metrics(os.path.join(workdir, "metrics.jsonl")) if jax.process_index() == 0 else []
+  summary: dict[str, Any] = {"steps": int(state.step), "devices": jax.device_count(), "platform": jax.default_backend()}
+  summary["last"] = {
+    k: v for row in rows if row["step"] == summary["steps"] for k, v in row.items() if k not in ("step", "clock")
+  }
+  if judged:
+    key = loop.named_key(jax.random.key(config.seed), "summary")
+    images, measured = judged.measure(key, state, jax.jit(parts.system.sample, static_argnums=2))
+    curve = [(row["step"], row["eval/frechet"]) for row in rows if row.get("eval/frechet") is not None]
+    summary["metrics"] = _cards(measured.numbers)
+    summary["anchors"] = _cards(judged.metrics.anchors)
+    if curve:
+      summary["median_of_last_three_frechet"] = statistics.median(value for _, value in curve[-3:])
+    if jax.process_index() == 0:
+      draw(
+        os.path.join(workdir, "figure.png"),
+        images,
+        judged.real,
+        measured.copies.nearest,
+        curve,
+        {name: number.value for name, number in judged.metrics.anchors.items()},
+        measured.numbers["frechet"],
+      )
+  return summary
+
+
+def _cards(numbers: Mapping[str, Any]) -> dict[str, Any]:
+  return {name: number.to_dict() for name, number in numbers.items()}
+
+
+def _last_words(summary: dict[str, Any], workdir: str | os.PathLike) -> str:
+  lines = [f"done: {summary['steps']} steps; {workdir}/figure.png, samples/, curves.png, summary.json"]
+  if "metrics" in summary:
+    anchors = {name: round(number["value"], 1) for name, number in summary["anchors"].items()}
+    lines.append(
+      f"Frechet distance {summary['metrics']['frechet']['value']:.1f}, median of the last three evaluations "
+      f"{summary.get('median_of_last_three_frechet', float('nan')):.1f}; beside it {anchors}"
+    )
+  return "\n".join(lines)
+
+
+if __name__ == "__main__":
+  sys.exit(main())
