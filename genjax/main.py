@@ -1,19 +1,14 @@
 """The `genjax` command, and the one place where a config meets data, a system, metrics and the loop.
 
-A config is a Python file with `get_config(arg="") -> ConfigDict`; configs/ has them, and the installed package carries
-them too. Below this file there are no configs: every section of one becomes the keyword arguments of one function.
+Below this file there are no configs: every section of one becomes the keyword arguments of one function.
 
-Checked  tests/test_main.py, tests/test_digits.py
+Checked  tests/test_main.py, tests/test_winn_digits.py
 """
 
-import ast
 import contextlib
-import difflib
-import inspect
 import json
 import logging
 import os
-import runpy
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -22,78 +17,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-USAGE = """genjax COMMAND --config NAME|FILE.py[:ARG] [--config.KEY=VALUE ...] [--workdir DIR] [...]
-
-  train      trains, or goes on where the same command stopped before
-  sample     images from the newest checkpoint of a workdir
-  evaluate   measures the newest checkpoint of a workdir
-  bench      speed, memory and operations of a config on this machine
-
-`genjax COMMAND --help` shows examples. Configs here: """
-
-HELP = {
-  "train": """genjax train: trains a config in a workdir; the same command again goes on where it stopped.
-
-  genjax train --config winn_digits --workdir runs/digits
-  genjax train --config winn_digits --workdir runs/seed1 --config.seed=1 --config.train.steps=400
-  genjax train --config winn_digits --workdir runs/own --config.data.name=folder --config.data.path=pictures
-  genjax train --config configs/winn_digits.py --workdir gs://bucket/run       # on every host of a TPU slice
-
-  --config      name of a shipped config, or a path; :ARG after it goes to get_config
-  --config.K=V  overrides one key, for example --config.data.batch=500
-  --workdir     default runs/<config>; gets config.json, metrics.jsonl, samples/, checkpoints/, tensorboard/,
-                figure.png, summary.json
-  --quiet       nothing on the terminal
-""",
-  "sample": """genjax sample: draws images from the newest checkpoint of a workdir.
-
-  genjax sample --config winn_digits --workdir runs/digits
-  genjax sample --config winn_digits --workdir runs/digits --n 256 --seed 3 --out digits.png
-  genjax sample --config winn_digits --workdir runs/digits --n 10000 --out digits.npz     # uint8 [n, H, W, C]
-
-  --n           how many (default 64)
-  --seed        of the draw (default 0)
-  --out         .png: one grid; .npz: array "images"; default <workdir>/samples.png
-  --step        checkpoint to use (default: the newest)
-""",
-  "evaluate": """genjax evaluate: measures the newest checkpoint of a workdir; prints JSON, every number with its card.
-
-  genjax evaluate --config winn_digits --workdir runs/digits
-  genjax evaluate --config winn_digits --workdir runs/digits --config.metrics.samples=1000 --step 400
-
-  --seed        of the samples (default 0)
-  --step        checkpoint to use (default: the newest)
-""",
-  "bench": """genjax bench: compile time, speed, memory and model FLOPs of a config on this machine. Nothing is saved.
-
-  genjax bench --config winn_digits
-  genjax bench --config winn_digits --seconds 30 --json > bench.json
-
-  --seconds     of measuring for each part (default 10)
-  --json        JSON instead of a table
-""",
-}
-
-OPTIONS = {  # what a command takes beside --config and --workdir, with the type of each
-  "train": {"quiet": bool},
-  "sample": {"n": int, "seed": int, "out": str, "step": int},
-  "evaluate": {"seed": int, "step": int},
-  "bench": {"seconds": float, "json": bool},
-}
-
-
-class UsageError(ValueError):
-  """The command line or the config is wrong; the text is one line that says how to put it right."""
-
-
-# The command line -----------------------------------------------------------------------------------------------------
-
-
-class Request(NamedTuple):
-  command: str
-  config: ConfigDict
-  workdir: str
-  options: dict[str, Any]
+from genjax.command import HELP, USAGE, Request, UsageError, arguments, nearest, parse, pick, plain, shipped_configs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -106,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
       print(USAGE + ", ".join(shipped_configs()))
       return 0 if argv else 2
     if argv[0] not in HELP:
-      raise UsageError(f"no command {argv[0]!r}{_nearest(argv[0], HELP)}; there are {', '.join(HELP)}")
+      raise UsageError(f"no command {argv[0]!r}{nearest(argv[0], HELP)}; there are {', '.join(HELP)}")
     if {"-h", "--help"} & set(argv[1:]):
       print(HELP[argv[0]])
       return 0
@@ -114,39 +38,6 @@ def main(argv: list[str] | None = None) -> int:
   except UsageError as error:
     return _fail(error, 2)
   return _run(request)
-
-
-def parse(argv: list[str]) -> Request:
-  """Reads a command line without starting anything. Raises UsageError."""
-  command, *rest = argv
-  given: dict[str, str | None] = {}
-  overrides: list[tuple[str, str]] = []
-  known = {"config": str, "workdir": str, **OPTIONS[command]}
-  while rest:
-    word = rest.pop(0)
-    name, is_pair, value = word.removeprefix("--").partition("=")
-    if not word.startswith("--"):
-      raise UsageError(f"{word!r} is not an option; options start with --")
-    if not name.startswith("config.") and name not in known:
-      raise UsageError(
-        f"no option --{name}{_nearest(name, known)}; {command} takes --config.KEY=VALUE, --" + ", --".join(known)
-      )
-    if not is_pair and known.get(name) is not bool:
-      if not rest:
-        raise UsageError(f"--{name} needs a value")
-      value = rest.pop(0)
-    if name.startswith("config."):
-      overrides.append((name.removeprefix("config."), value))
-    else:
-      given[name] = value if is_pair or known[name] is not bool else "true"
-  if "config" not in given:
-    raise UsageError(f"--config is missing; shipped configs: {', '.join(shipped_configs())}")
-  config = load_config(given["config"])
-  for key, text in overrides:
-    override(config, key, text)
-  stem = Path(given["config"].partition(":")[0]).stem
-  options = {name: _typed(f"--{name}", known[name], given[name]) for name in OPTIONS[command] if name in given}
-  return Request(command, config, given.get("workdir") or f"runs/{stem}", options)
 
 
 def _run(request: Request) -> int:
@@ -164,102 +55,6 @@ def _run(request: Request) -> int:
 def _fail(error: Exception, code: int) -> int:
   print("genjax: " + " ".join(str(error).split()), file=sys.stderr)
   return code
-
-
-def _nearest(word: str, known: Any) -> str:
-  near = difflib.get_close_matches(word, list(known), 1, 0.5)
-  return f"; did you mean {near[0]}?" if near else ""
-
-
-# Configs --------------------------------------------------------------------------------------------------------------
-
-
-def _config_folder() -> Path:
-  inside = Path(__file__).parent / "configs"  # of an installed package
-  return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
-
-
-def shipped_configs() -> list[str]:
-  """Names that --config takes without a path."""
-  return sorted(path.stem for path in _config_folder().glob("*.py"))
-
-
-def load_config(name: str) -> ConfigDict:
-  """`name` or `path.py`, with `:arg` where the config takes one. The file is run: point only at configs you trust."""
-  where, _, arg = name.partition(":")
-  path = Path(where)
-  if not where.endswith(".py"):
-    path = _config_folder() / f"{where}.py"
-  if not path.is_file():
-    known = shipped_configs()
-    raise UsageError(
-      f"no config {where!r}{_nearest(path.stem, known)}; shipped: {', '.join(known)}, or give a .py file"
-    )
-  get_config = runpy.run_path(str(path)).get("get_config")
-  if get_config is None:
-    raise UsageError(f"{path} has no function get_config")
-  try:
-    config = get_config(arg) if arg else get_config()
-  except (ValueError, KeyError, TypeError) as error:
-    raise UsageError(f"{path.name} does not take {arg!r}: {error}") from error
-  return config.lock()
-
-
-def override(config: ConfigDict, key: str, text: str) -> None:
-  """Sets `a.b=text` in a config, keeping the type that the key has. Raises UsageError with the nearest key."""
-  *folders, last = key.split(".")
-  for depth, name in enumerate([*folders, last]):
-    if not isinstance(config, ConfigDict) or name not in config:
-      allowed = list(config.keys()) if isinstance(config, ConfigDict) else []
-      within = ".".join(["config", *folders[:depth]])
-      raise UsageError(f"no key config.{key}{_nearest(name, allowed)}; {within} has {', '.join(allowed) or 'no keys'}")
-    if depth < len(folders):
-      config = config[name]
-  if isinstance(config[last], ConfigDict):
-    raise UsageError(f"config.{key} is a section; set one of its keys: {', '.join(config[last].keys())}")
-  config[last] = _typed(f"config.{key}", config.get_type(last), text)
-
-
-def _typed(name: str, kind: type, text: str) -> Any:
-  if text.lower() == "none" and kind is not str:
-    return None
-  if kind is str:
-    return text
-  try:
-    if kind is bool:
-      return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-    if kind in (int, float):
-      return kind(text)
-    value = ast.literal_eval(text)
-    return kind(value) if kind in (tuple, list) else value
-  except (ValueError, KeyError, SyntaxError, TypeError) as error:
-    raise UsageError(f"{name}={text!r} is no {kind.__name__}") from error
-
-
-def _arguments(section: ConfigDict, function: Callable, name: str, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
-  """A section as keyword arguments of `function`; a key that it does not take is named, with the nearest."""
-  plain = {key: value for key, value in _plain(section).items() if key not in ("name", *without)}
-  allowed = [key for key, value in inspect.signature(function).parameters.items() if value.kind != value.VAR_POSITIONAL]
-  for key in plain:
-    if key not in allowed:
-      raise UsageError(
-        f"no key config.{name}.{key}{_nearest(key, allowed)}; {section.get('name', name)} takes {', '.join(allowed)}"
-      )
-  return plain
-
-
-def _plain(value: Any) -> Any:
-  if isinstance(value, ConfigDict):
-    return {key: _plain(value[key]) for key in sorted(value.keys())}
-  return tuple(_plain(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def _pick(table: Mapping[str, Any], section: ConfigDict, name: str) -> Any:
-  if section.name not in table:
-    raise UsageError(
-      f"no config.{name}.name={section.name!r}{_nearest(section.name, table)}; there are {', '.join(table)}"
-    )
-  return table[section.name]
 
 
 # From a config to parts -----------------------------------------------------------------------------------------------
@@ -291,11 +86,11 @@ def build(config: ConfigDict) -> Parts:
       seed=config.seed,
       process=jax.process_index(),
       processes=jax.process_count(),
-      **_arguments(section, data.open_data, "data"),
+      **arguments(section, data.open_data, "data"),
     )
     crop = config.data.crop
     shape = (crop, crop, opened.shape[2]) if crop else tuple(opened.shape)
-    system, kernels = _pick(SYSTEMS, config.system, "system")(config, shape)
+    system, kernels = pick(SYSTEMS, config.system, "system")(config, shape)
   except UsageError:
     raise
   except (ValueError, TypeError, OSError) as error:
@@ -328,13 +123,13 @@ def _winn(config: ConfigDict, shape: tuple[int, int, int]) -> tuple[Any, Callabl
   from genjax.systems.winn import winn
 
   def made(table, name, *first):
-    function = _pick(table, config[name], name)
-    return function(*first, **_arguments(config[name], function, name))
+    function = pick(table, config[name], name)
+    return function(*first, **arguments(config[name], function, name))
 
   net = made({"convnet": ConvNet}, "net")
   start = made({"decoder": noise.decoder, "gaussian": noise.gaussian}, "noise", shape)
   rule = made({"adam": langevin.adam, "langevin": langevin.annealed}, "sampler")
-  system = winn(net, start, shape=shape, sampler=rule, **_arguments(config.system, winn, "system"))
+  system = winn(net, start, shape=shape, sampler=rule, **arguments(config.system, winn, "system"))
   count, moves = config.system.synthesis_batch or config.system.synthesis, config.system.ascent_steps
 
   def kernels(key, state):
@@ -427,7 +222,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike, *, quiet: bool = False
   _claim(config, workdir)
   parts = build(config)
   judged = judge(config, parts)
-  settings = _arguments(config.train, loop.run, "train")
+  settings = arguments(config.train, loop.run, "train")
   if not judged:
     settings["evaluate_every"] = 0
   result = loop.run(
@@ -543,7 +338,7 @@ def _claim(config: ConfigDict, workdir: str | os.PathLike) -> None:
   from genjax.train import log
 
   path = os.path.join(workdir, "config.json")
-  ours = json.loads(json.dumps(_plain(config)))
+  ours = json.loads(json.dumps(plain(config)))
   theirs = log.read_json(path)
   if theirs is not None:
     changed = [f"config.{key} is {old} there and {new} here" for key, old, new in _differences(theirs, ours)]

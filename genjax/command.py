@@ -1,0 +1,237 @@
+"""The command line and the config it names, read without starting JAX: a wrong word is answered at once.
+
+A config is a Python file with `get_config(arg="") -> ConfigDict`; configs/ has them, and the installed package carries
+them too. Whatever is wrong raises UsageError, whose text is one line that says how to put it right.
+
+Checked  tests/test_command.py
+"""
+
+import ast
+import difflib
+import inspect
+import json
+import runpy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+USAGE = """genjax COMMAND --config NAME|FILE.py[:ARG] [--config.KEY=VALUE ...] [--workdir DIR] [...]
+
+  train      trains, or goes on where the same command stopped before
+  sample     images from the newest checkpoint of a workdir
+  evaluate   measures the newest checkpoint of a workdir
+  bench      speed, memory and operations of a config on this machine
+
+`genjax COMMAND --help` shows examples. Configs here: """
+
+HELP = {
+  "train": """genjax train: trains a config in a workdir; the same command again goes on where it stopped.
+
+  genjax train --config winn_digits --workdir runs/digits
+  genjax train --config winn_digits --workdir runs/seed1 --config.seed=1 --config.train.steps=400
+  genjax train --config winn_digits --workdir runs/own --config.data.name=folder --config.data.path=pictures
+  genjax train --config configs/winn_digits.py --workdir gs://bucket/run       # on every host of a TPU slice
+
+  --config      name of a shipped config, or a path; :ARG after it goes to get_config
+  --config.K=V  overrides one key, for example --config.data.batch=500
+  --workdir     default runs/<config>; gets config.json, metrics.jsonl, samples/, checkpoints/, tensorboard/,
+                figure.png, summary.json
+  --quiet       nothing on the terminal
+""",
+  "sample": """genjax sample: draws images from the newest checkpoint of a workdir.
+
+  genjax sample --workdir runs/digits
+  genjax sample --workdir runs/digits --n 256 --seed 3 --out digits.png
+  genjax sample --workdir runs/digits --n 10000 --out digits.npz     # uint8 [n, H, W, C]
+
+  --config      default: the workdir's own config.json
+  --n           how many (default 64)
+  --seed        of the draw (default 0)
+  --out         .png: one grid; .npz: array "images"; default <workdir>/samples.png
+  --step        checkpoint to use (default: the newest)
+""",
+  "evaluate": """genjax evaluate: measures the newest checkpoint of a workdir; prints JSON, every number with its card.
+
+  genjax evaluate --workdir runs/digits
+  genjax evaluate --workdir runs/digits --config.metrics.samples=1000 --step 400
+
+  --config      default: the workdir's own config.json
+  --seed        of the samples (default 0)
+  --step        checkpoint to use (default: the newest)
+""",
+  "bench": """genjax bench: compile time, speed, memory and model FLOPs of a config on this machine. Nothing is saved.
+
+  genjax bench --config winn_digits
+  genjax bench --config winn_digits --seconds 30 --json > bench.json
+
+  --seconds     of measuring for each part (default 10)
+  --json        JSON instead of a table
+""",
+}
+
+OPTIONS = {  # what a command takes beside --config and --workdir, with the type of each
+  "train": {"quiet": bool},
+  "sample": {"n": int, "seed": int, "out": str, "step": int},
+  "evaluate": {"seed": int, "step": int},
+  "bench": {"seconds": float, "json": bool},
+}
+
+
+class UsageError(ValueError):
+  """The command line or the config is wrong; the text is one line that says how to put it right."""
+
+
+class Request(NamedTuple):
+  command: str
+  config: ConfigDict
+  workdir: str
+  options: dict[str, Any]
+
+
+def parse(argv: list[str]) -> Request:
+  """Reads a command line without starting anything. Raises UsageError."""
+  command, *rest = argv
+  given: dict[str, str | None] = {}
+  overrides: list[tuple[str, str]] = []
+  known = {"config": str, "workdir": str, **OPTIONS[command]}
+  while rest:
+    word = rest.pop(0)
+    name, is_pair, value = word.removeprefix("--").partition("=")
+    if not word.startswith("--"):
+      raise UsageError(f"{word!r} is not an option; options start with --")
+    if not name.startswith("config.") and name not in known:
+      raise UsageError(
+        f"no option --{name}{nearest(name, known)}; {command} takes --config.KEY=VALUE, --" + ", --".join(known)
+      )
+    if not is_pair and known.get(name) is not bool:
+      if not rest:
+        raise UsageError(f"--{name} needs a value")
+      value = rest.pop(0)
+    if name.startswith("config."):
+      overrides.append((name.removeprefix("config."), value))
+    else:
+      given[name] = value if is_pair or known[name] is not bool else "true"
+  config = _config_of(command, given.get("config"), given.get("workdir"))
+  for key, text in overrides:
+    override(config, key, text)
+  options = {name: _typed(f"--{name}", known[name], given[name]) for name in OPTIONS[command] if name in given}
+  return Request(command, config, given.get("workdir") or _default_workdir(given["config"]), options)
+
+
+def _config_of(command: str, name: str | None, workdir: str | None) -> ConfigDict:
+  if name is not None:
+    return load_config(name)
+  kept = Path(workdir or "") / "config.json"
+  if command in ("sample", "evaluate") and workdir and kept.is_file():
+    return ConfigDict(json.loads(kept.read_text())).lock()
+  raise UsageError(f"--config is missing; shipped configs: {', '.join(shipped_configs())}")
+
+
+def _default_workdir(config: str) -> str:
+  return f"runs/{Path(config.partition(':')[0]).stem}"
+
+
+def nearest(word: str, known: Any) -> str:
+  near = difflib.get_close_matches(word, list(known), 1, 0.5)
+  return f"; did you mean {near[0]}?" if near else ""
+
+
+def _config_folder() -> Path:
+  inside = Path(__file__).parent / "configs"  # of an installed package
+  return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def shipped_configs() -> list[str]:
+  """Names that --config takes without a path."""
+  return sorted(path.stem for path in _config_folder().glob("*.py"))
+
+
+def load_config(name: str) -> ConfigDict:
+  """`name` or `path.py`, with `:arg` where the config takes one. The file is run: point only at configs you trust."""
+  where, _, arg = name.partition(":")
+  path = Path(where)
+  if not where.endswith(".py"):
+    path = _config_folder() / f"{where}.py"
+  if not path.is_file():
+    known = shipped_configs()
+    raise UsageError(f"no config {where!r}{nearest(path.stem, known)}; shipped: {', '.join(known)}, or give a .py file")
+  get_config = runpy.run_path(str(path)).get("get_config")
+  if get_config is None:
+    raise UsageError(f"{path} has no function get_config")
+  try:
+    config = get_config(arg) if arg else get_config()
+  except (ValueError, KeyError, TypeError) as error:
+    raise UsageError(f"{path.name} does not take {arg!r}: {error}") from error
+  return config.lock()
+
+
+def override(config: ConfigDict, key: str, text: str) -> None:
+  """Sets `a.b=text` in a config, keeping the type that the key has. Raises UsageError with the nearest key."""
+  *folders, last = key.split(".")
+  for depth, name in enumerate([*folders, last]):
+    if not isinstance(config, ConfigDict) or name not in config:
+      allowed = list(config.keys()) if isinstance(config, ConfigDict) else []
+      within = ".".join(["config", *folders[:depth]])
+      raise UsageError(f"no key config.{key}{nearest(name, allowed)}; {within} has {', '.join(allowed) or 'no keys'}")
+    if depth < len(folders):
+      config = config[name]
+  if isinstance(config[last], ConfigDict):
+    raise UsageError(f"config.{key} is a section; set one of its keys: {', '.join(config[last].keys())}")
+  config[last] = _typed(f"config.{key}", config.get_type(last), text)
+
+
+def _typed(name: str, kind: type, text: str) -> Any:
+  if text.lower() == "none" and kind is not str:
+    return None
+  if kind is str:
+    return text
+  if kind is type(None):  # from config.json, which keeps no types
+    return _literal(text)
+  try:
+    if kind is bool:
+      return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+    if kind in (int, float):
+      return kind(text)
+    value = ast.literal_eval(text)
+    return kind(value) if kind in (tuple, list) else value
+  except (ValueError, KeyError, SyntaxError, TypeError) as error:
+    raise UsageError(f"{name}={text!r} is no {kind.__name__}") from error
+
+
+def _literal(text: str) -> Any:
+  try:
+    return ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    return text
+
+
+def arguments(
+  section: ConfigDict,
+  function: Callable,
+  name: str,
+) -> dict[str, Any]:
+  """A section as keyword arguments of `function`; a key that it does not take is named, with the nearest."""
+  given = {key: value for key, value in plain(section).items() if key != "name"}
+  allowed = [key for key, value in inspect.signature(function).parameters.items() if value.kind != value.VAR_POSITIONAL]
+  for key in given:
+    if key not in allowed:
+      raise UsageError(
+        f"no key config.{name}.{key}{nearest(key, allowed)}; {section.get('name', name)} takes {', '.join(allowed)}"
+      )
+  return given
+
+
+def plain(value: Any) -> Any:
+  if isinstance(value, ConfigDict):
+    return {key: plain(value[key]) for key in sorted(value.keys())}
+  return tuple(plain(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def pick(table: Mapping[str, Any], section: ConfigDict, name: str) -> Any:
+  if section.name not in table:
+    raise UsageError(
+      f"no config.{name}.name={section.name!r}{nearest(section.name, table)}; there are {', '.join(table)}"
+    )
+  return table[section.name]
