@@ -8,6 +8,7 @@ Checked  tests/train/test_log.py
 """
 
 import contextlib
+import errno
 import io
 import json
 import math
@@ -24,9 +25,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
-from tensorboardX import SummaryWriter
 
 from genjax.train.errors import StorageError
+from genjax.train.tensorboard import Events, open_events
 
 _READABLE = 64  # pixels: smaller images are enlarged by a whole number up to about this
 _GAP = 2  # pixels between the images of a grid
@@ -139,7 +140,7 @@ class Log:
     if self._writes:
       self._rows = self._kept_rows(step)
       self._file = self._rewritten()
-      self._events = self._event_writer(step)
+      self._events = self._event_file(step)
       self._progress = None if quiet else _progress(step, total)
 
   def scalars(self, step: int, values: Mapping[str, float], clock: Mapping[str, float] | None = None) -> None:
@@ -152,11 +153,8 @@ class Log:
     self._rows.append(row)
     with _told(self._path):
       if self._file is not None:
-        self._file.write(json.dumps(row, allow_nan=False) + "\n")
-        self._file.flush()
-    for name, value in {**values, **{f"{CLOCK}/{name}": value for name, value in (clock or {}).items()}}.items():
-      if self._events is not None and math.isfinite(value):
-        self._events.add_scalar(name, float(value), step)
+        _append(self._file, _text([row]).encode())
+    self._tell_tensorboard(step, {**values, **{f"{CLOCK}/{name}": value for name, value in (clock or {}).items()}})
 
   def images(self, step: int, images: np.ndarray) -> None:
     """Writes samples/step_{step:08d}.png and the same grid to TensorBoard."""
@@ -165,7 +163,8 @@ class Log:
     pixels = grid(images)
     save_png(self.sample_path(step), pixels)
     if self._events is not None:
-      self._events.add_image("samples", pixels, step, dataformats="HWC")
+      with _told(self.workdir / "tensorboard"):
+        self._events.image(step, "samples", pixels)
 
   def sample_path(self, step: int) -> epath.Path:
     """Where the grid of this step is, or will be."""
@@ -196,12 +195,11 @@ class Log:
       return
     with _told(self._path):
       if self._file is not None:
-        self._file.flush()
         os.fsync(self._file.fileno())
       else:
         self._path.write_text(_text(self._rows))
-    if self._events is not None:
-      self._events.flush()
+      if self._events is not None:
+        self._events.flush()
 
   def close(self) -> None:
     """Flushes and lets go of files and terminal; safe to call twice."""
@@ -213,10 +211,11 @@ class Log:
         self.flush()
       finally:
         self._writes = False
-        if self._file is not None:
-          self._file.close()
-        if self._events is not None:
-          self._events.close()
+        with _told(self.workdir):
+          if self._file is not None:
+            self._file.close()
+          if self._events is not None:
+            self._events.close()
 
   def _kept_rows(self, step: int) -> list[dict[str, Any]]:
     with _told(self.workdir):
@@ -230,13 +229,20 @@ class Log:
     if not _is_local(self._path):
       return None
     with _told(self._path):
-      return open(self._path, "a", encoding="utf-8")  # open until close()
+      return open(self._path, "ab", buffering=0)  # open until close(); a killed run has lost nothing that was logged
 
-  def _event_writer(self, step: int) -> SummaryWriter | None:
+  def _event_file(self, step: int) -> Events | None:
     if not _is_local(self.workdir):
       return None
     with _told(self.workdir):
-      return SummaryWriter(str(self.workdir / "tensorboard"), purge_step=step + 1 if step else None)
+      return open_events(self.workdir / "tensorboard", step)
+
+  def _tell_tensorboard(self, step: int, values: Mapping[str, float]) -> None:
+    if self._events is not None:
+      with _told(self.workdir / "tensorboard"):
+        for name, value in values.items():
+          if math.isfinite(value):
+            self._events.scalar(step, name, float(value))
 
 
 def save_png(path: str | os.PathLike, pixels: np.ndarray) -> None:
@@ -363,6 +369,11 @@ def _plain(value: Any) -> Any:
 
 def _text(rows: list[dict[str, Any]]) -> str:
   return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+
+
+def _append(file: Any, content: bytes) -> None:
+  if file.write(content) < len(content):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _is_local(path: epath.Path) -> bool:

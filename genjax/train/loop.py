@@ -131,10 +131,8 @@ def run(
     with _closing(checkpoints):
       state, start = _begin(job, shapes, shardings, checkpoints)
       log = logs.Log(workdir, step=start, total=steps, quiet=quiet)
-      try:
+      with _closing(log):
         state = _train(job, state, start, shardings, checkpoints, log)
-      finally:
-        log.close()
     if jax.process_index() == 0:
       logs.curves(workdir)
   return Result(state, steps)
@@ -413,19 +411,18 @@ def _made(workdir: str | epath.PathLike) -> epath.Path:
 
 
 @contextmanager
-def _closing(checkpoints: Checkpoints) -> Iterator[None]:
-  """Waits for the last save. When an error is on its way already, that one stays the one that is told."""
+def _closing(writer: Checkpoints | logs.Log) -> Iterator[None]:
+  """Waits for what is being written. When an error is on its way already, that one stays the one that is told."""
   try:
     yield
-  except KeyboardInterrupt:
-    raise  # the second Ctrl-C: wait for nothing
-  except BaseException:
-    try:
-      checkpoints.close()
-    except StorageError as error:
-      _LOG.warning("%s", error)
+  except BaseException as first:
+    if not isinstance(first, KeyboardInterrupt):  # the second Ctrl-C: wait for nothing
+      try:
+        writer.close()
+      except StorageError as second:
+        _LOG.debug("%s", second)
     raise
-  checkpoints.close()
+  writer.close()
 
 
 def _spread(key: Array, mesh: Mesh) -> Array:
