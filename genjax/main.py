@@ -219,12 +219,13 @@ def train(config: ConfigDict, workdir: str | os.PathLike, *, quiet: bool = False
   from genjax.train import log, loop
 
   _join_hosts()
-  _claim(config, workdir)
+  _refuse_another(config, workdir)
   parts = build(config)
   judged = judge(config, parts)
   settings = arguments(config.train, loop.run, "train")
   if not judged:
     settings["evaluate_every"] = 0
+  _claim(config, workdir)
   result = loop.run(
     parts.system,
     parts.data.batch,
@@ -331,27 +332,35 @@ def _join_hosts() -> None:
       raise UsageError(f"the hosts did not meet ({error}); was the command started with --worker=all?") from error
 
 
+def _refuse_another(config: ConfigDict, workdir: str | os.PathLike) -> None:
+  """Raises UsageError, with the differences, if the workdir holds the run of another config."""
+  from genjax.train import log
+
+  theirs = log.read_json(os.path.join(workdir, "config.json"))
+  rows = [] if theirs is None else _differences(theirs, _as_json(config))
+  if rows:
+    changed = "; ".join(f"config.{key} is {old} there and {new} here" for key, old, new in rows)
+    raise UsageError(f"{workdir} holds another run: {changed}; choose another --workdir, or the old settings")
+
+
 def _claim(config: ConfigDict, workdir: str | os.PathLike) -> None:
-  """Writes config.json, or makes sure that the one that is there says the same."""
+  """Writes config.json; called when all that can be wrong with the config has been looked at."""
   import jax
+  from etils import epath
 
   from genjax.train import log
 
-  path = os.path.join(workdir, "config.json")
-  ours = json.loads(json.dumps(plain(config)))
-  theirs = log.read_json(path)
-  if theirs is not None:
-    changed = [f"config.{key} is {old} there and {new} here" for key, old, new in _differences(theirs, ours)]
-    if changed:
-      raise UsageError(
-        f"{workdir} holds another run: {'; '.join(changed)}; choose another --workdir, or the old settings"
-      )
-  elif jax.process_index() == 0:
-    try:
-      os.makedirs(workdir, exist_ok=True) if "://" not in str(workdir) else None
-    except OSError as error:
-      raise UsageError(f"cannot make the workdir {workdir}: {error.strerror}") from error
-    log.write_json(path, ours)
+  if jax.process_index():
+    return
+  try:
+    epath.Path(workdir).mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UsageError(f"cannot make the workdir {workdir}: {error.strerror or error}") from error
+  log.write_json(os.path.join(workdir, "config.json"), _as_json(config))
+
+
+def _as_json(config: ConfigDict) -> Any:
+  return json.loads(json.dumps(plain(config)))
 
 
 def _differences(old: Any, new: Any, at: str = "") -> list[tuple[str, Any, Any]]:

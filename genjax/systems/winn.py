@@ -200,7 +200,7 @@ def winn(
         return value, (after, {"loss": value, "wasserstein": round.real_out.mean() - round.fake_out.mean()})
 
       gradient, (terms, metrics) = jax.grad(loss, has_aux=True)(params)
-      metrics["gradient"] = optax.global_norm(gradient)
+      metrics["gradient"] = _norm(gradient)
       updates, moments = adam.update(gradient, moments, params)
       params = optax.apply_updates(params, updates)
       if ema:
@@ -226,14 +226,20 @@ def winn(
     return State(state.step + 1, params, average, moments, terms, after, bounds), metrics
 
   def sample(key: Array, state: State, n: int) -> Array:
-    """n new images from p0; always in batches of `synthesis_batch`, so that memory does not grow with n."""
+    """n new images from p0; always in batches of `synthesis_batch`, so that memory does not grow with n.
+
+    In the order of the lanes, like the synthesis: devices that share the images share the work of every batch.
+    """
     params = state.ema if ema else state.params
 
     def one(key: Array) -> Array:
       key_noise, key_climb = jax.random.split(key)
-      return climb(key_climb, params, noise(key_noise, chunk), state.bounds).images
+      return pool.to_lanes(climb(key_climb, params, noise(key_noise, chunk), state.bounds).images, minibatch)
 
-    images = lax.map(one, jax.random.split(key, -(-n // chunk)))
+    images = lax.map(one, jax.random.split(key, -(-n // chunk)))  # [chunks, lanes, chunk / lanes, ...]
+    images = images.swapaxes(0, 1).reshape(minibatch, -1, *shape)
+    if n % minibatch == 0:
+      return images[:, : n // minibatch].reshape(n, *shape)
     return images.reshape(-1, *shape)[:n]
 
   def evaluate(key: Array, state: State, batch: Batch) -> Metrics:
@@ -255,6 +261,10 @@ def _bounds(score: Callable[[Array], Array], reals: Array, stop: str) -> Array:
   values = lax.map(score, reals)
   values = values.mean(1) if stop == "batch" else values
   return jnp.stack([values.min(), values.max()])
+
+
+def _norm(tree: Any) -> Array:
+  return jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(tree)))
 
 
 def _check(image: tuple[int, ...], shape: tuple[int, int, int], minibatch: int) -> None:
