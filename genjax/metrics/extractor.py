@@ -89,7 +89,7 @@ def train_extractor(
   seed: int = 0,
   steps: int = 600,
   batch: int = 64,
-  learning_rate: float = 3e-3,
+  learning_rate: float = 6e-3,
   width: int = 24,
   cache: str | os.PathLike | None = None,
 ) -> Extractor:

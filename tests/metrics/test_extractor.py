@@ -153,7 +153,7 @@ def test_random_features_are_named_so_and_known_by_their_seed(digits):
   assert np.isfinite(first.features(digits.held_out)).all()
 
 
-@pytest.mark.parametrize("size", [(2, 3, 1), (32, 32, 3), (17, 40, 1)])
+@pytest.mark.parametrize("size", [(2, 3, 1), (17, 20, 3)])
 def test_images_of_any_size_have_64_features(size):
   images = np.random.default_rng(0).integers(0, 256, size=(3, *size), dtype=np.uint8)
   assert random_extractor(images, width=4).features(images).shape == (3, 64)
