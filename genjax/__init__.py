@@ -17,6 +17,8 @@ _HOMES = {
   "langevin": "genjax.ops.langevin",
   "anneal": "genjax.ops.langevin",
   "ConvNet": "genjax.nets.convnet",
+  "decoder_noise": "genjax.nets.noise:decoder",
+  "gaussian_noise": "genjax.nets.noise:gaussian",
   "Objective": "genjax.objectives.terms",
   "Term": "genjax.objectives.terms",
   "wasserstein_critic": "genjax.objectives.logits",
@@ -31,7 +33,8 @@ __all__ = sorted(_HOMES)
 
 def __getattr__(name: str):
   if name in _HOMES:
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    home, _, there = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(home), there or name)
   if name in _FOLDERS:
     return importlib.import_module(f"genjax.{name}")
   raise AttributeError(f"genjax has no {name!r}; it has {', '.join(__all__)}")

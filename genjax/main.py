@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -237,7 +236,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike, *, quiet: bool = False
   )
   summary = _summary(config, parts, judged, result.state, workdir)
   if jax.process_index() == 0:
-    log.write_json(Path(workdir) / "summary.json", summary)
+    log.write_json(os.path.join(workdir, "summary.json"), summary)
     if not quiet:
       print(_last_words(summary, workdir))
   return summary
