@@ -7,7 +7,6 @@ Shapes   K steps a call, B batch over P processes. batch(step): {name: numpy [B 
 Checked  tests/train/test_bench.py
 """
 
-import json
 import os
 import platform
 import sys
@@ -26,9 +25,12 @@ from jax.sharding import Mesh
 from genjax.core import Array, System
 from genjax.train.errors import BadSetting
 from genjax.train.flops import Flops, jaxpr_flops, peak_flops
-from genjax.train.loop import HostBatch, make_calls, named_key
+from genjax.train.loop import HostBatch, Outcome, make_calls, named_key
 from genjax.train.mesh import DEFAULT_RULES, Rules, batch_sharding, make_mesh, place, replicated, state_shardings
 from genjax.train.paths import named_leaves
+from genjax.train.report import Memory, Report, Timing, table
+
+__all__ = ["Kernel", "Memory", "Report", "Timing", "bench", "table"]
 
 _WARM_UP = 2  # calls before the clock starts
 _REPEATS = 3  # least number of timed calls, however long they take
@@ -41,98 +43,7 @@ class Kernel(NamedTuple):
   fn: Callable[..., Any]  # traceable
   args: tuple[Any, ...]
   work: int  # what one call does, in units: images * moves, say. It must do just that: see that nothing stops early
-  unit: str  # "gradient-step": the rate is told in gradient-steps/s
-
-
-class Timing(NamedTuple):
-  """One compiled function, called again and again."""
-
-  compile_s: float  # tracing, lowering, compiling; less if a compilation cache was warm
-  call_s: tuple[float, float, float]  # quartiles of the seconds of a call; the middle one is the median
-  repeats: int
-  seconds: float  # of all timed calls
-  work: int  # units of one call
-  unit: str
-  flops: Flops  # of one call, on all devices together
-
-  @property
-  def per_second(self) -> float:
-    """Units a second, by the median call."""
-    return self.work / self.call_s[1]
-
-  @property
-  def flops_per_second(self) -> float:
-    """Operations a second, by the median call; as uncertain as `flops`."""
-    return self.flops.flops / self.call_s[1]
-
-
-class Memory(NamedTuple):
-  """Bytes. The first four are XLA's plan of the step on one device, None where it tells none."""
-
-  argument: int | None
-  output: int | None
-  temp: int | None
-  alias: int | None  # outputs that take the place of arguments: the donated state
-  peak: int | None
-  peak_of: str  # "device": most in use on any device of this process; "process": its resident memory on the host
-  state: int  # all leaves once, however they are sharded or copied
-
-
-class Report(NamedTuple):
-  """What `bench` found. `table(report)` shows it, `report.to_dict()` is for JSON."""
-
-  platform: str
-  device_kind: str
-  devices: int
-  processes: int
-  cpu: str  # the host's, and its number of cores
-  load: float | None  # the host's one-minute load average before anything ran
-  versions: Mapping[str, str]
-  when: str  # UTC
-  steps_per_call: int
-  images: int  # examples of one step
-  step: Timing  # unit: step; batches and dispatch included
-  sample: Timing | None  # unit: image
-  kernels: Mapping[str, Timing]
-  memory: Memory
-  parameters: int  # elements below "params" in the state
-  device_peak_flops: float | None  # bf16 operations a second of one device, None if not known
-  finite: bool  # whether the metrics of every measured step were
-
-  @property
-  def images_per_second(self) -> float:
-    """Training examples a second, by the median call."""
-    return self.step.per_second * self.images
-
-  def share_of_peak(self, timing: Timing) -> float | None:
-    """Part of the bf16 peak of all devices; None where the peak is not known."""
-    if self.device_peak_flops is None:
-      return None
-    return timing.flops_per_second / (self.device_peak_flops * self.devices)
-
-  def to_dict(self) -> dict[str, Any]:
-    """Plain JSON values, derived numbers included."""
-    told = self._asdict() | {
-      "versions": dict(self.versions),
-      "step": self._timing(self.step) | {"images_per_second": self.images_per_second},
-      "sample": None if self.sample is None else self._timing(self.sample),
-      "kernels": {name: self._timing(timing) for name, timing in self.kernels.items()},
-      "memory": self.memory._asdict(),
-      "step_flops": self.step.flops.flops / self.steps_per_call,
-      "step_ms": 1e3 / self.step.per_second,
-    }
-    return json.loads(json.dumps(told))
-
-  def _timing(self, timing: Timing) -> dict[str, Any]:
-    low, median, high = timing.call_s
-    return timing._asdict() | {
-      "call_s": {"quartile_1": low, "median": median, "quartile_3": high},
-      "flops": timing.flops.flops,
-      "flops_unknown_loops": timing.flops.unknown_loops,
-      "per_second": timing.per_second,
-      "flops_per_second": timing.flops_per_second,
-      "share_of_peak": self.share_of_peak(timing),
-    }
+  unit: str  # plural: "gradient-steps"; the rate is told in gradient-steps/s
 
 
 def bench(
@@ -180,7 +91,6 @@ def bench(
   leaves = named_leaves(state)
   parameters = sum(leaf.size for name, leaf in leaves.items() if name.split("/")[0] == "params")
   state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves.values())
-  del leaves  # they are donated to the first step
   trained = _trained(system, batch, mesh, shardings, key, state, steps_per_call, seconds)
   memory = _memory(trained.analysis, mesh, state_bytes)
   sample = None
@@ -208,35 +118,6 @@ def bench(
   )
 
 
-def table(report: Report) -> str:
-  """The report for a person: plain text, aligned."""
-  timings = {"step": report.step, "sample": report.sample, **report.kernels}
-  rows = [("", "rate", "ms a call", "quartiles", "calls", "compile s", "FLOP a call", "FLOP/s", "of bf16 peak")]
-  rows += [_row(name, timing, report) for name, timing in timings.items() if timing is not None]
-  facts = [
-    ("devices", f"{report.devices} x {report.device_kind} ({report.platform}), {report.processes} process(es)"),
-    ("host", report.cpu + ("" if report.load is None else f", load {report.load:.1f} before the run")),
-    ("versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())),
-    (
-      "training",
-      f"{report.images_per_second:,.1f} images/s, {1e3 / report.step.per_second:,.3f} ms a step of {report.images} images, "
-      f"{report.steps_per_call} step(s) a call",
-    ),
-    ("model", f"{report.parameters:,} parameters, state {_bytes(report.memory.state)}"),
-    ("step memory", _plan(report.memory)),
-    ("peak memory", f"{_bytes(report.memory.peak)} ({report.memory.peak_of})"),
-    ("", "FLOP: of products, every loop in full and the dearest branch; an upper bound where work stops early"),
-  ]
-  unknown = sum(timing.flops.unknown_loops for timing in timings.values() if timing is not None)
-  if unknown:
-    facts.append(
-      ("", f"{unknown} loop(s) have a length that the program does not tell: counted once, so maybe too low")
-    )
-  if not report.finite:
-    facts.append(("warning", "a metric was not finite: this is the speed of a run that diverged"))
-  return "\n".join([*_aligned(rows, right=True), "", *_aligned(facts, right=False)])
-
-
 class _Trained(NamedTuple):
   timing: Timing
   state: Any
@@ -244,7 +125,16 @@ class _Trained(NamedTuple):
   finite: bool
 
 
-def _trained(system, batch, mesh, shardings, key, state, steps_per_call, seconds) -> _Trained:
+def _trained(
+  system: System,
+  batch: Callable[[int], HostBatch],
+  mesh: Mesh,
+  shardings: Any,
+  key: Array,
+  state: Any,
+  steps_per_call: int,
+  seconds: float,
+) -> _Trained:
   """The turns of `loop._train`: dispatch, make the next batches, read what the call before reports."""
 
   def placed(step: int) -> dict[str, Array]:
@@ -268,17 +158,20 @@ def _trained(system, batch, mesh, shardings, key, state, steps_per_call, seconds
     state, outcome = call(key, state, batches)
     step += steps_per_call
     batches = placed(step)
-    jax.block_until_ready(pending)
-    finite = finite and all(np.isfinite(value).all() for value in pending.metrics.values())
+    finite = _finite(pending) and finite  # waits for it
     pending = outcome
 
   times = _timed(turn, seconds)
-  jax.block_until_ready(state)
-  timing = _timing(times, compile_s, steps_per_call, "step", flops)
-  return _Trained(timing, state, call.memory_analysis(), bool(finite))
+  timing = _timing(times, compile_s, steps_per_call, "steps", flops)
+  return _Trained(timing, state, call.memory_analysis(), _finite(pending) and finite)
 
 
-def _sampled(sample, mesh: Mesh, key: Array, state: Any, samples: int, seconds: float) -> Timing:
+def _finite(outcome: Outcome) -> bool:
+  jax.block_until_ready(outcome)
+  return all(np.isfinite(value).all() for value in outcome.metrics.values())
+
+
+def _sampled(sample: Callable[..., Array], mesh: Mesh, key: Array, state: Any, samples: int, seconds: float) -> Timing:
   """As the loop samples: each device makes its share where that is possible, all get all."""
 
   def images(key, state):
@@ -287,7 +180,7 @@ def _sampled(sample, mesh: Mesh, key: Array, state: Any, samples: int, seconds: 
 
   call, compile_s, flops = _compiled(jax.jit(images, out_shardings=replicated(mesh)), key, state)
   times = _timed(lambda: jax.block_until_ready(call(key, state)), seconds)
-  return _timing(times, compile_s, samples, "image", flops)
+  return _timing(times, compile_s, samples, "images", flops)
 
 
 def _alone(kernel: Kernel, seconds: float) -> Timing:
@@ -310,9 +203,10 @@ def _timed(turn: Callable[[], Any], seconds: float) -> list[float]:
   if jax.process_count() > 1:  # all must make as many calls, and reading a clock together would disturb them
     guess = np.asarray(max(_REPEATS, round(seconds / warm[-1])), np.int32)
     planned = int(multihost_utils.broadcast_one_to_all(guess))
-  times: list[float] = []
-  while len(times) < planned if planned else len(times) < _REPEATS or sum(times) < seconds:
+  times, total = [], 0.0
+  while len(times) < planned if planned else len(times) < _REPEATS or total < seconds:
     times.append(_seconds(turn))
+    total += times[-1]
   return times
 
 
@@ -339,6 +233,10 @@ def _resident() -> int | None:
   """Most memory that this process has had resident, in bytes; None where the system does not tell."""
   if sys.platform == "win32":
     return None
+  # Linux: a process starts with the peak of the one that started it in getrusage, but not here.
+  told = _after("/proc/self/status", "VmHWM")
+  if told is not None:
+    return int(told.split()[0]) * 1024
   import resource
 
   unit = 1 if sys.platform == "darwin" else 1024
@@ -346,12 +244,17 @@ def _resident() -> int | None:
 
 
 def _cpu() -> str:
-  try:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-  except (OSError, StopIteration):
-    model = platform.processor() or platform.machine()
+  model = _after("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
   return f"{model}, {os.cpu_count()} cores"
+
+
+def _after(path: str, name: str) -> str | None:
+  """What stands behind `name:` in one of Linux's own files, or None."""
+  try:
+    lines = Path(path).read_text().splitlines()
+  except OSError:
+    return None
+  return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), None)
 
 
 def _versions() -> dict[str, str]:
@@ -362,48 +265,3 @@ def _versions() -> dict[str, str]:
     except metadata.PackageNotFoundError:
       continue
   return known
-
-
-def _row(name: str, timing: Timing, report: Report) -> tuple[str, ...]:
-  low, median, high = (1e3 * value for value in timing.call_s)
-  share = report.share_of_peak(timing)
-  return (
-    name,
-    f"{timing.per_second:,.1f} {timing.unit}s/s",
-    f"{median:,.3f}",
-    f"{low:,.3f} - {high:,.3f}",
-    f"{timing.repeats}",
-    f"{timing.compile_s:.2f}",
-    _metric(timing.flops.flops),
-    _metric(timing.flops_per_second),
-    "-" if share is None else f"{100 * share:.2f} %",
-  )
-
-
-def _plan(memory: Memory) -> str:
-  return ", ".join(f"{name} {_bytes(getattr(memory, name))}" for name in ("argument", "output", "temp", "alias"))
-
-
-def _metric(value: float) -> str:
-  for size, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-    if value >= size:
-      return f"{value / size:.2f} {prefix}"
-  return f"{value:.0f}"
-
-
-def _bytes(value: int | None) -> str:
-  if value is None:
-    return "not told"
-  for size, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-    if value >= size:
-      return f"{value / size:.1f} {unit}"
-  return f"{value} B"
-
-
-def _aligned(rows: list[tuple[str, ...]], *, right: bool) -> list[str]:
-  """Columns of one width; the first to the left, the others to the right if so wanted."""
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  pads = [str.ljust] + [str.rjust if right else str.ljust] * (len(widths) - 1)
-  return [
-    "  ".join(pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)).rstrip() for row in rows
-  ]

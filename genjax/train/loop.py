@@ -416,7 +416,7 @@ def _closing(writer: Checkpoints | logs.Log) -> Iterator[None]:
   try:
     yield
   except BaseException as first:
-    if not isinstance(first, KeyboardInterrupt):  # the second Ctrl-C: wait for nothing
+    if not (isinstance(first, KeyboardInterrupt) and isinstance(writer, Checkpoints)):  # a second Ctrl-C does not wait
       try:
         writer.close()
       except StorageError as second:
