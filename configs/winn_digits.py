@@ -13,7 +13,7 @@ from ml_collections import ConfigDict, config_dict
 def get_config(arg: str = "") -> ConfigDict:
   if arg:
     raise ValueError(f"winn_digits takes no argument, got {arg!r}")
-  steps = 800
+  steps = 600
   config = ConfigDict()
   config.seed = 0
 

@@ -60,7 +60,8 @@ def test_every_final_number_has_its_card(workdir):
     assert np.isfinite(number["value"])
     assert number["card"]["generated"] == 80
     assert number["card"]["split"].endswith("digits/test")
-  values = [row["eval/frechet"] for row in map(json.loads, (workdir / "metrics.jsonl").open()) if "eval/frechet" in row]
+  rows = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+  values = [row["eval/frechet"] for row in rows if "eval/frechet" in row]
   assert summary["median_of_last_three_frechet"] == pytest.approx(np.median(values))
 
 
@@ -85,8 +86,10 @@ def test_sample_writes_a_grid_and_an_archive(workdir, tmp_path):
   grid, archive = str(tmp_path / "grid.png"), str(tmp_path / "images.npz")
   assert main(["sample", "--workdir", str(workdir), "--n", "9", "--out", grid]) == 0
   assert main(["sample", "--workdir", str(workdir), "--n", "9", "--out", archive, "--seed", "1"]) == 0
-  assert Image.open(grid).size[0] > 3 * 8
-  images = np.load(archive, allow_pickle=False)["images"]
+  with Image.open(grid) as picture:
+    assert picture.size[0] > 3 * 8
+  with np.load(archive, allow_pickle=False) as loaded:
+    images = loaded["images"]
   assert (images.shape, images.dtype) == ((9, 8, 8, 1), np.uint8)
 
 
