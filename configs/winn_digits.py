@@ -13,7 +13,7 @@ from ml_collections import ConfigDict, config_dict
 def get_config(arg: str = "") -> ConfigDict:
   if arg:
     raise ValueError(f"winn_digits takes no argument, got {arg!r}")
-  steps = 600
+  steps = 500
   config = ConfigDict()
   config.seed = 0
 
@@ -24,7 +24,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.data.data_dir = config_dict.placeholder(str)  # where TFDS keeps prepared sets
   config.data.size = 8
   config.data.channels = config_dict.placeholder(int)  # 1 grey, 3 colour; unset: as the images are
-  config.data.batch = 250
+  config.data.batch = 256
   config.data.flip = False
   config.data.pad = 0
   config.data.crop = 0
@@ -36,7 +36,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.system = ConfigDict()
   config.system.name = "winn"
   config.system.passes = 3
-  config.system.minibatch = 50
+  config.system.minibatch = 64  # paper: 50; 64 divides over up to 64 devices
   config.system.rate = 3e-4  # paper: 1e-4, for nets and runs far larger
   config.system.b1 = 0.0
   config.system.b2 = 0.9
@@ -44,10 +44,10 @@ def get_config(arg: str = "") -> ConfigDict:
   config.system.ema = 0.999
   config.system.ascent_steps = 60
   config.system.stop = "example"
-  config.system.synthesis = 100
-  config.system.synthesis_batch = 100
-  config.system.initial = 1000
-  config.system.capacity = 10_000
+  config.system.synthesis = 128
+  config.system.synthesis_batch = 128
+  config.system.initial = 1024
+  config.system.capacity = 10_240
   config.system.policy = "reservoir"
   config.system.pool_dtype = "float32"
 
