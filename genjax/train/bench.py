@@ -32,7 +32,7 @@ from genjax.train.report import Memory, Report, Timing, table
 
 __all__ = ["Kernel", "Memory", "Report", "Timing", "bench", "table"]
 
-_WARM_UP = 2  # calls before the clock starts
+_WARM_UP = 1  # calls before the clock starts; a step has had one more by then
 _REPEATS = 3  # least number of timed calls, however long they take
 _PACKAGES = ("genjax-vision", "jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -84,7 +84,8 @@ def bench(
     )
   load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
   mesh = make_mesh() if mesh is None else mesh
-  key = jax.device_put(key, replicated(mesh))
+  bits = jax.device_put(np.asarray(jax.random.key_data(key)), replicated(mesh))  # of host data: any process may
+  key = jax.random.wrap_key_data(bits, impl=jax.random.key_impl(key))
   first = place(mesh, batch(0))
   shardings = state_shardings(mesh, jax.eval_shape(system.init, key, first), rules)
   state = jax.jit(system.init, out_shardings=shardings)(named_key(key, "init"), first)
