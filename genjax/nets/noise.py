@@ -66,7 +66,7 @@ def decoder(shape: tuple[int, int, int], *, width: int = 512, decoder_seed: int 
     images = net.apply(net.init(key_net, latent[:1]), latent)
     low = images.min((1, 2, 3), keepdims=True)
     high = images.max((1, 2, 3), keepdims=True)
-    return (images - low) / jnp.maximum(high - low, 1e-12) * 2 - 1
+    return jnp.clip((images - low) / jnp.maximum(high - low, 1e-12) * 2 - 1, -1, 1)
 
   return noise
 
