@@ -35,10 +35,11 @@ _LITE = {1: "1x1", 4: "2x2", 8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 128: "8x
 _SLICES = {"v2": _FLAT, "v3": _FLAT, "v4": _CUBE, "v5p": _CUBE, "v5e": _LITE, "v5litepod": _LITE, "v6e": _LITE}
 
 _COLLECTIVE = re.compile(
-  r" = (?P<type>\S.*?) (?P<name>all-reduce|all-gather|all-to-all|ragged-all-to-all|collective-permute"
+  r" = (?P<type>(?:[^=]|<=)+?) (?P<name>all-reduce|all-gather|all-to-all|ragged-all-to-all|collective-permute"
   r"|collective-broadcast|reduce-scatter)(?P<start>-start)?\("
 )
 _ARRAY = re.compile(r"\b(pred|token|[a-z]+(\d+)[a-z0-9]*)\[([\d,<=]*)\]")
+_COMMENT = re.compile(r"/\*.*?\*/")
 _SOURCE = re.compile(r'op_name="([^"]*)"')
 _OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # the one word of that error that is the same in every version
 
@@ -138,8 +139,8 @@ def compile_init(system: System, batch: AbstractBatch, mesh: Mesh, *, rules: Rul
 
 def collectives(text: str) -> tuple[Collective, ...]:
   """Every exchange between devices in a compiled program's text, in its order; those in loops and fusions too."""
-  found = ((_COLLECTIVE.search(line), line) for line in text.splitlines())
-  return tuple(_collective(match, line) for match, line in found if match)
+  lines = [_COMMENT.sub("", line) for line in text.splitlines()]
+  return tuple(_collective(match, line) for line in lines if (match := _COLLECTIVE.search(line)))
 
 
 def _grid(name: str) -> tuple[str, str]:

@@ -1,0 +1,55 @@
+"""Every system as a TPU will run it, small enough to compile in seconds: a later system adds a row here.
+
+Checked  tests/test_tpu.py compiles each row for the slices it names.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from genjax.core import System
+from genjax.nets.convnet import ConvNet
+from genjax.nets.noise import decoder
+from genjax.systems.winn import winn
+
+
+class Row(NamedTuple):
+  """A system, depth-reduced, and what is known of it beforehand."""
+
+  build: Callable[[int], System]  # from the capacity of its pool; a system without a pool ignores it
+  batch: dict[str, jax.ShapeDtypeStruct]  # one step's global batch
+  capacities: tuple[int, int]  # two sizes of the pool that divide over all devices
+  activation: tuple[int, ...]  # [H, W, C] of an inner layer that no other array has: it tells the images in work
+  ascended: int  # images that are generated together, over all devices
+  samples: int  # asked of the sampler; several times `ascended`
+  image: tuple[int, int, int]
+
+
+def _winn(capacity: int) -> System:
+  return winn(
+    ConvNet(((32, 64), (64, 64))),
+    decoder((32, 32, 3), width=64),
+    shape=(32, 32, 3),
+    minibatch=64,
+    ascent_steps=20,
+    synthesis=256,
+    synthesis_batch=128,
+    initial=256,
+    capacity=capacity,
+    ema=0.99,
+  )
+
+
+ROWS = {
+  "winn": Row(
+    build=_winn,
+    batch={"image": jax.ShapeDtypeStruct((256, 32, 32, 3), jnp.float32)},
+    capacities=(512, 2048),
+    activation=(32, 32, 32),
+    ascended=128,
+    samples=512,
+    image=(32, 32, 3),
+  ),
+}
