@@ -65,7 +65,7 @@ class Parts(NamedTuple):
   system: Any
   data: Any
   shape: tuple[int, int, int]
-  kernels: Callable[[Any, Any], dict[str, Any]]  # (key, state) -> pieces that bench times
+  kernels: Callable[[Any], dict[str, Any]]  # key -> pieces that bench times
 
 
 def build(config: ConfigDict) -> Parts:
@@ -115,6 +115,7 @@ def _splits(config: ConfigDict) -> tuple[str, str]:
 
 def _winn(config: ConfigDict, shape: tuple[int, int, int]) -> tuple[Any, Callable]:
   import jax
+  import jax.numpy as jnp
 
   from genjax.nets import noise
   from genjax.nets.convnet import ConvNet
@@ -131,16 +132,16 @@ def _winn(config: ConfigDict, shape: tuple[int, int, int]) -> tuple[Any, Callabl
   system = winn(net, start, shape=shape, sampler=rule, **arguments(config.system, winn, "system"))
   count, moves = config.system.synthesis_batch or config.system.synthesis, config.system.ascent_steps
 
-  def kernels(key, state):
+  def kernels(key):
     from genjax.train.bench import Kernel
 
-    images = start(key, count)
-    score = lambda images: net.apply(state.params, images)[0]
-    climb = lambda key, images: langevin.ascend(key, score, images, rule=rule, steps=moves).images
-    bare = lambda images: jax.grad(lambda x: score(x).sum())(images)
+    params, images = net.init(key, jnp.zeros((1, *shape))), start(key, count)
+    score = lambda params: lambda images: net.apply(params, images)[0]
+    climb = lambda key, params, images: langevin.ascend(key, score(params), images, rule=rule, steps=moves).images
+    bare = lambda params, images: jax.grad(lambda x: score(params)(x).sum())(images)
     return {
-      "sampler": Kernel(climb, (key, images), count * moves, "image-gradient steps"),
-      "bare gradient": Kernel(bare, (images,), count, "image-gradient steps"),
+      "sampler": Kernel(climb, (key, params, images), count * moves, "image-gradient steps"),
+      "bare gradient": Kernel(bare, (params, images), count, "image-gradient steps"),
     }
 
   return system, kernels
@@ -297,8 +298,6 @@ def _bench(request: Request) -> int:
 
   parts = build(request.config)
   key = jax.random.key(request.config.seed)
-  raw = parts.data.batch(0)
-  state = jax.jit(parts.system.init)(key, raw)
   report = bench.bench(
     parts.system,
     parts.data.batch,
@@ -306,7 +305,7 @@ def _bench(request: Request) -> int:
     steps_per_call=request.config.train.steps_per_call,
     seconds=request.options.get("seconds", 10.0),
     samples=request.config.train.samples,
-    kernels=parts.kernels(key, state),
+    kernels=parts.kernels(key),
   )
   print(json.dumps(report.to_dict(), indent=2) if request.options.get("json") else bench.table(report))
   return 0

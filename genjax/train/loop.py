@@ -12,11 +12,8 @@ Shapes   K steps a call, B batch over P processes. batch(step): {name: numpy [B 
 Checked  tests/train/test_loop.py, test_loop_processes.py
 """
 
-import faulthandler
 import logging
 import signal as signals
-import sys
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -38,10 +35,10 @@ from genjax.train.checkpoint import Checkpoints
 from genjax.train.errors import BadSetting, Diverged, Interrupted, StorageError
 from genjax.train.mesh import DEFAULT_RULES, Rules, batch_sharding, make_mesh, place, replicated, state_shardings
 from genjax.train.paths import named_leaves
+from genjax.train.watch import Clock, Stop, Watchdog, stop_signals
 
 _LOG = logging.getLogger("genjax")
 _NAMED = 2**32 - 1  # no step has this number: keys that belong to a name and not to a step hang from it
-_PATIENCE = 20  # compiling, sampling and evaluating may take so many times longer than a call before the watchdog bites
 
 HostBatch = Mapping[str, np.ndarray]
 Sampler = Callable[[Array, State, int], Array]  # key, state, n -> images [n, H, W, C]
@@ -119,7 +116,7 @@ def run(
   every = _Every(log_every, checkpoint_every, sample_every, evaluate_every)
   _check_settings(system, steps, steps_per_call, every, samples, evaluators)
   mesh = make_mesh() if mesh is None else mesh
-  with _Watchdog(watchdog_s) as watchdog, _stop_signals() as stop:
+  with Watchdog(watchdog_s) as watchdog, stop_signals() as stop:
     watchdog.arm(patient=True)
     key = _spread(key, mesh)
     job = _Job(
@@ -182,8 +179,8 @@ class _Job(NamedTuple):
   samples: int
   evaluators: Mapping[str, Evaluator]
   mesh: Mesh
-  watchdog: "_Watchdog"
-  stop: "_Stop"
+  watchdog: Watchdog
+  stop: Stop
 
 
 def _train(job: _Job, state: State, start: int, shardings: State, checkpoints: Checkpoints, log: logs.Log) -> State:
@@ -200,7 +197,7 @@ def _train(job: _Job, state: State, start: int, shardings: State, checkpoints: C
   log.say("compiling the training step ...")
   began = time.monotonic()
   call = _compiled(job, state, batches, shardings)
-  clock = _Clock(compile_s=time.monotonic() - began)
+  clock = Clock(compile_s=time.monotonic() - began)
   step, pending = start, None
   while step < job.steps:
     job.watchdog.arm(patient=step == start)
@@ -448,76 +445,3 @@ def _stop_asked(job: _Job, step: int) -> int:
   if not _is_time(step, job.every.log_every, job.steps):
     return 0
   return int(multihost_utils.process_allgather(np.asarray(mine, np.int32)).max())
-
-
-class _Clock:
-  """Seconds of training alone: evaluating, sampling, saving and compiling do not count."""
-
-  def __init__(self, compile_s: float):
-    self._extra = {"compile_s": compile_s}
-    self._seconds, self._steps, self._counted = 0.0, 0, 0
-    self._since = time.monotonic()
-
-  def pause(self, step: int) -> None:
-    """All steps up to `step` of this attempt are done."""
-    self._seconds += time.monotonic() - self._since
-    self._steps = step
-
-  def take(self) -> dict[str, float]:
-    """Steps a second since the last time, and what is told only once."""
-    told = {"rate": (self._steps - self._counted) / max(self._seconds, 1e-9), **self._extra}
-    self._seconds, self._counted, self._extra = 0.0, self._steps, {}
-    return told
-
-  def go_on(self) -> None:
-    """Training starts again."""
-    self._since = time.monotonic()
-
-
-class _Stop:
-  """Which signal has asked to stop: 0 for none yet."""
-
-  signal: int = 0
-
-
-@contextmanager
-def _stop_signals() -> Iterator[_Stop]:
-  """SIGTERM and the first Ctrl-C are noted; the second Ctrl-C raises. Outside the main thread nothing is installed."""
-  stop = _Stop()
-  if threading.current_thread() is not threading.main_thread():
-    yield stop
-    return
-
-  def note(number, frame):
-    if stop.signal and number == signals.SIGINT:
-      raise KeyboardInterrupt
-    stop.signal = number
-    again = "; Ctrl-C again gives up at once" if number == signals.SIGINT else ""
-    print(f"\n{signals.Signals(number).name}: finishing this call, then saving{again}", file=sys.stderr, flush=True)
-
-  before = {number: signals.signal(number, note) for number in (signals.SIGINT, signals.SIGTERM)}
-  try:
-    yield stop
-  finally:
-    for number, handler in before.items():
-      signals.signal(number, signals.SIG_DFL if handler is None else handler)
-
-
-class _Watchdog:
-  """Prints all stacks and ends the process if nothing has armed it again in time."""
-
-  def __init__(self, seconds: float | None):
-    self._seconds = seconds
-
-  def arm(self, *, patient: bool = False) -> None:
-    """Starts the time anew; `patient` for what takes longer than a call."""
-    if self._seconds is not None:
-      limit = self._seconds * (_PATIENCE if patient else 1)
-      faulthandler.dump_traceback_later(limit, exit=True, file=sys.__stderr__)
-
-  def __enter__(self) -> "_Watchdog":
-    return self
-
-  def __exit__(self, *_: Any) -> None:
-    if self._seconds is not None:
-      faulthandler.cancel_dump_traceback_later()
