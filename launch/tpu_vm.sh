@@ -121,6 +121,9 @@ create() {
 
 setup() {
   local archive="$scratch/genjax.tar.gz"
+  if [ -z "$dry_run" ] && ! git -C "$root" rev-parse --quiet --verify HEAD > /dev/null 2>&1; then
+    fail "$root is no git checkout, and setup sends the last commit; clone genjax with git"
+  fi
   if ! git -C "$root" diff --quiet HEAD 2> /dev/null; then
     say "what is not committed is not sent"
   fi

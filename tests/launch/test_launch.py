@@ -130,35 +130,52 @@ def test_a_second_run_on_the_same_slice_is_refused(cloud):
   assert "going on" in refused.stderr
 
 
-def test_setup_sends_the_last_commit(cloud):
-  folder, env = cloud
+@pytest.fixture
+def checkout(cloud):
+  """The script in a git checkout of its own, and hosts on which uv installs nothing; scp puts files in their home."""
+  folder, _ = cloud
   _program(folder / "bin" / "uv", "#!/bin/sh\nexit 0\n")
-  # Instead of sending the archive this keeps it where a host would find it.
-  gcloud = (folder / "bin/gcloud").read_text()
   copy = 'import shutil\nif "scp" in sys.argv: shutil.copy(sys.argv[5], here + "/home/genjax.tar.gz")\n'
-  _program(folder / "bin/gcloud", gcloud + copy)
-  done = _run(TPU_VM, *SLICE, "setup", env=env)
+  _program(folder / "bin/gcloud", (folder / "bin/gcloud").read_text() + copy)
+  script = folder / "checkout/launch/tpu_vm.sh"
+  script.parent.mkdir(parents=True)
+  _program(script, TPU_VM.read_text())
+  (folder / "checkout/sent.txt").write_text("committed")
+  git = ["git", "-C", folder / "checkout", "-c", "user.name=a", "-c", "user.email=a@b"]
+  for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
+    subprocess.run([*git, *command], check=True)
+  return script
+
+
+def test_setup_sends_the_last_commit_and_says_what_it_leaves_out(cloud, checkout):
+  folder, env = cloud
+  (folder / "checkout/sent.txt").write_text("changed since")
+  done = _run(checkout, *SLICE, "setup", env=env)
   assert done.returncode == 0, done.stderr
   assert "genjax is installed on" in done.stdout
-  assert (folder / "home/genjax/pyproject.toml").read_text().startswith("[build-system]")
+  assert "what is not committed is not sent" in done.stderr
+  assert (folder / "home/genjax/sent.txt").read_text() == "committed"
   assert [call[3] for call in _calls(folder)] == ["scp", "ssh"]
 
 
-def test_watch_makes_a_preempted_slice_again_and_goes_on(cloud):
+def test_setup_outside_a_git_checkout_is_told_in_one_line(cloud, checkout):
   folder, env = cloud
-  _program(folder / "bin" / "uv", "#!/bin/sh\nexit 0\n")
-  _tar_of_a_commit(folder)
+  (folder / "checkout/.git").rename(folder / "git-no-more")
+  refused = _run(checkout, *SLICE, "setup", env={**env, "GIT_CEILING_DIRECTORIES": str(folder)})
+  assert refused.returncode == 2
+  assert "is no git checkout" in refused.stderr
+  assert len(refused.stderr.splitlines()) == 1
+
+
+def test_watch_makes_a_preempted_slice_again_and_goes_on(cloud, checkout):
+  folder, env = cloud
   (folder / "states").write_text("CREATING PREEMPTED READY")
-  done = _run(TPU_VM, *SLICE, "watch", "--config", "winn_digits", "--workdir", "gs://b/x", env=env)
+  done = _run(checkout, *SLICE, "watch", "--config", "winn_digits", "--workdir", "gs://b/x", env=env)
   assert done.returncode == 0, done.stderr
   assert "was preempted (PREEMPTED)" in done.stderr
   verbs = [call[3] for call in _calls(folder)]
   assert verbs[:7] == ["describe", "describe", "delete", "create", "scp", "ssh", "ssh"]
   assert json.loads((folder / "home/seen.json").read_text())[-1] == "gs://b/x"
-
-
-def _tar_of_a_commit(folder):
-  subprocess.run(["git", "-C", ROOT, "archive", "-o", folder / "home/genjax.tar.gz", "HEAD"], check=True)
 
 
 def test_watch_ends_with_the_exit_code_of_the_run(cloud):
