@@ -322,7 +322,7 @@ def _join_hosts() -> None:
   import jax
 
   hosts = os.environ.get("TPU_WORKER_HOSTNAMES", "")
-  several = "," in hosts or "JAX_COORDINATOR_ADDRESS" in os.environ
+  several = "," in hosts or {"JAX_COORDINATOR_ADDRESS", "GENJAX_SEVERAL_HOSTS"} & set(os.environ)
   if several and not jax.distributed.is_initialized():
     try:
       jax.distributed.initialize(initialization_timeout=300)
@@ -398,7 +398,7 @@ def _summary(
   import jax
 
   from genjax.metrics.figure import draw
-  from genjax.train import log, loop
+  from genjax.train import calls, log, mesh
 
   rows = log.read_metrics(os.path.join(workdir, "metrics.jsonl")) if jax.process_index() == 0 else []
   summary: dict[str, Any] = {"steps": int(state.step), "devices": jax.device_count(), "platform": jax.default_backend()}
@@ -406,8 +406,8 @@ def _summary(
     k: v for row in rows if row["step"] == summary["steps"] for k, v in row.items() if k not in ("step", "clock")
   }
   if judged:
-    key = loop.named_key(jax.random.key(config.seed), "summary")
-    images, measured = judged.measure(key, state, jax.jit(parts.system.sample, static_argnums=2))
+    key = calls.named_key(jax.random.key(config.seed), "summary")
+    images, measured = judged.measure(key, state, calls.jit_sample(parts.system.sample, mesh.make_mesh()))
     curve = [(row["step"], row["eval/frechet"]) for row in rows if row.get("eval/frechet") is not None]
     summary["metrics"] = _cards(measured.numbers)
     summary["anchors"] = _cards(judged.metrics.anchors)

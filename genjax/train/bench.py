@@ -18,15 +18,15 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax import lax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from genjax.core import Array, System
+from genjax.train.calls import Outcome, Sampler, jit_calls, jit_sample, named_key
 from genjax.train.errors import BadSetting
 from genjax.train.flops import Flops, jaxpr_flops, peak_flops
-from genjax.train.loop import HostBatch, Outcome, make_calls, named_key
-from genjax.train.mesh import DEFAULT_RULES, Rules, batch_sharding, make_mesh, place, replicated, state_shardings
+from genjax.train.loop import HostBatch
+from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, place, replicated, state_shardings
 from genjax.train.paths import named_leaves
 from genjax.train.report import Memory, Report, Timing, table
 
@@ -142,12 +142,7 @@ def _trained(
     rows = [batch(step + i) for i in range(steps_per_call)]
     return place(mesh, {name: np.stack([row[name] for row in rows]) for name in rows[0]}, stacked=True)
 
-  jitted = jax.jit(
-    make_calls(system, steps_per_call),
-    donate_argnums=1,
-    in_shardings=(replicated(mesh), shardings, batch_sharding(mesh, stacked=True)),
-    out_shardings=(shardings, replicated(mesh)),
-  )
+  jitted = jit_calls(system, steps_per_call, mesh, shardings)
   batches = placed(0)
   call, compile_s, flops = _compiled(jitted, key, state, batches)
   state, pending = call(key, state, batches)
@@ -172,14 +167,9 @@ def _finite(outcome: Outcome) -> bool:
   return all(np.isfinite(value).all() for value in outcome.metrics.values())
 
 
-def _sampled(sample: Callable[..., Array], mesh: Mesh, key: Array, state: Any, samples: int, seconds: float) -> Timing:
-  """As the loop samples: each device makes its share where that is possible, all get all."""
-
-  def images(key, state):
-    made = sample(key, state, samples)
-    return made if samples % mesh.size else lax.with_sharding_constraint(made, batch_sharding(mesh))
-
-  call, compile_s, flops = _compiled(jax.jit(images, out_shardings=replicated(mesh)), key, state)
+def _sampled(sample: Sampler, mesh: Mesh, key: Array, state: Any, samples: int, seconds: float) -> Timing:
+  jitted = jit_sample(sample, mesh)
+  call, compile_s, flops = _compiled(jax.jit(lambda key, state: jitted(key, state, samples)), key, state)
   times = _timed(lambda: jax.block_until_ready(call(key, state)), seconds)
   return _timing(times, compile_s, samples, "images", flops)
 

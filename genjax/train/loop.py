@@ -15,33 +15,29 @@ Checked  tests/train/test_loop.py, test_loop_processes.py
 import logging
 import signal as signals
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
-from jax import lax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from genjax.core import Array, State, System
 from genjax.train import log as logs
-from genjax.train.audit import audit, first_not_finite
+from genjax.train.audit import audit
+from genjax.train.calls import Outcome, Sampler, jit_calls, jit_sample, named_key
 from genjax.train.checkpoint import Checkpoints
 from genjax.train.errors import BadSetting, Diverged, Interrupted, StorageError
-from genjax.train.mesh import DEFAULT_RULES, Rules, batch_sharding, make_mesh, place, replicated, state_shardings
+from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, place, replicated, state_shardings
 from genjax.train.paths import named_leaves
 from genjax.train.watch import Clock, Stop, Watchdog, stop_signals
 
 _LOG = logging.getLogger("genjax")
-_NAMED = 2**32 - 1  # no step has this number: keys that belong to a name and not to a step hang from it
 
 HostBatch = Mapping[str, np.ndarray]
-Sampler = Callable[[Array, State, int], Array]  # key, state, n -> images [n, H, W, C]
 Evaluator = Callable[[Array, State, Sampler], Mapping[str, float]]
 
 
@@ -50,14 +46,6 @@ class Result(NamedTuple):
 
   state: State
   step: int
-
-
-class Outcome(NamedTuple):
-  """What one compiled call reports of its K steps."""
-
-  metrics: Mapping[str, Array]  # each [K]
-  leaf: Array  # [K] int32: first non-finite leaf after a step with a non-finite metric, else -1
-  step: Array  # [] int32: state.step after the call
 
 
 def run(
@@ -135,30 +123,6 @@ def run(
   return Result(state, steps)
 
 
-def make_calls(system: System, steps_per_call: int) -> Callable[[Array, State, Mapping[str, Array]], Any]:
-  """Traceable: (key, state, {name: [K, B, ...]}) -> (state, Outcome) doing K steps. For `run`, and to compile ahead."""
-
-  def call(key, state, batches):
-    def body(state, batch):
-      state, metrics = system.step(jax.random.fold_in(key, state.step), state, batch)
-      _check_metrics(metrics)
-      finite = jnp.all(jnp.stack([jnp.isfinite(value) for value in metrics.values()])) if metrics else True
-      # Reads the whole state, so only where it is needed; inside the scan, so that it is the state of that very step.
-      leaf = lax.cond(finite, lambda _: jnp.int32(-1), first_not_finite, state)
-      return state, (metrics, leaf)
-
-    state, (metrics, leaf) = lax.scan(body, state, batches, length=steps_per_call)
-    # A copy: the state's own counter is donated to the next call before this one is read.
-    return state, Outcome(metrics, leaf, state.step + 0)
-
-  return call
-
-
-def named_key(key: Array, name: str) -> Array:
-  """A key that belongs to a name and is never that of a step."""
-  return jax.random.fold_in(jax.random.fold_in(key, _NAMED), zlib.crc32(name.encode()))
-
-
 class _Every(NamedTuple):
   log_every: int
   checkpoint_every: int
@@ -184,7 +148,7 @@ class _Job(NamedTuple):
 
 
 def _train(job: _Job, state: State, start: int, shardings: State, checkpoints: Checkpoints, log: logs.Log) -> State:
-  sample = _sampler(job)
+  sample = job.system.sample and jit_sample(job.system.sample, job.mesh)
   if start:
     done = "nothing is left to train" if start == job.steps else f"going on to {job.steps}"
     log.say(f"restored the checkpoint of step {start}; {done}")
@@ -196,7 +160,7 @@ def _train(job: _Job, state: State, start: int, shardings: State, checkpoints: C
   batches = _placed(job, start)
   log.say("compiling the training step ...")
   began = time.monotonic()
-  call = _compiled(job, state, batches, shardings)
+  call = jit_calls(job.system, job.steps_per_call, job.mesh, shardings).lower(job.key, state, batches).compile()
   clock = Clock(compile_s=time.monotonic() - began)
   step, pending = start, None
   while step < job.steps:
@@ -256,29 +220,6 @@ def _shapes(job: _Job, rules: Rules) -> tuple[State, State]:
   if getattr(getattr(shapes, "step", None), "shape", None) != ():
     raise ValueError(f"the state of a system has an int32 scalar `step`; this {type(shapes).__name__} has none")
   return shapes, state_shardings(job.mesh, shapes, rules)
-
-
-def _compiled(job: _Job, state: State, batches: Mapping[str, Array], shardings: State) -> Callable[..., Any]:
-  copies = replicated(job.mesh)
-  jitted = jax.jit(
-    make_calls(job.system, job.steps_per_call),
-    donate_argnums=1,
-    in_shardings=(copies, shardings, batch_sharding(job.mesh, stacked=True)),
-    out_shardings=(shardings, copies),
-  )
-  return jitted.lower(job.key, state, batches).compile()
-
-
-def _sampler(job: _Job) -> Sampler | None:
-  if job.system.sample is None:
-    return None
-
-  def sample(key, state, n):
-    images = job.system.sample(key, state, n)
-    # Each device makes its share where that is possible; every process gets all.
-    return images if n % job.mesh.size else lax.with_sharding_constraint(images, batch_sharding(job.mesh))
-
-  return jax.jit(sample, static_argnums=2, out_shardings=replicated(job.mesh))
 
 
 def _placed(job: _Job, step: int) -> dict[str, Array]:
@@ -390,12 +331,6 @@ def _check_settings(
     raise BadSetting(f"config.train.samples={samples}; use at least 1, or config.train.sample_every=0")
   if every.evaluate_every and not evaluators:
     raise BadSetting(f"config.train.evaluate_every={every.evaluate_every}, but there is nothing to evaluate; use 0")
-
-
-def _check_metrics(metrics: Mapping[str, Array]) -> None:
-  for name, value in metrics.items():
-    if jnp.shape(value) != ():
-      raise ValueError(f"metric {name!r} has shape {jnp.shape(value)}; a metric is a scalar, so take a mean of it")
 
 
 def _made(workdir: str | epath.PathLike) -> epath.Path:

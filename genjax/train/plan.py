@@ -21,8 +21,8 @@ from jax.experimental import topologies
 from jax.sharding import Mesh
 
 from genjax.core import System
+from genjax.train.calls import jit_sample, make_calls
 from genjax.train.errors import BadSetting
-from genjax.train.loop import make_calls
 from genjax.train.mesh import DEFAULT_RULES, Rules, batch_sharding, make_mesh, replicated, state_shardings
 from genjax.train.paths import named_leaves
 
@@ -120,12 +120,8 @@ def compile_sample(system: System, batch: AbstractBatch, mesh: Mesh, n: int, *, 
   if system.sample is None:
     raise BadSetting("this system has no samples, so there is no sampler to compile")
   key, state, _ = _abstract(system, batch, mesh, rules)
-
-  def sample(key, state):
-    images = system.sample(key, state, n)
-    return images if n % mesh.size else jax.lax.with_sharding_constraint(images, batch_sharding(mesh))
-
-  return _compile(sample, (key, state), replicated(mesh), mesh, state)
+  sample = jit_sample(system.sample, mesh)
+  return _compile(lambda key, state: sample(key, state, n), (key, state), replicated(mesh), mesh, state)
 
 
 def compile_init(system: System, batch: AbstractBatch, mesh: Mesh, *, rules: Rules = DEFAULT_RULES) -> Plan:

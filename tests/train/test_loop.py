@@ -14,7 +14,7 @@ import train_toy as toy
 from PIL import Image
 
 from genjax.core import System
-from genjax.train import loop
+from genjax.train import calls, loop
 from genjax.train.checkpoint import Checkpoints
 from genjax.train.errors import BadSetting, CheckpointMismatch, Diverged, Interrupted, StorageError
 from genjax.train.log import read_metrics
@@ -62,7 +62,7 @@ def test_a_run_trains_and_leaves_what_it_should(tmp_path):
 
 def test_the_step_is_the_one_that_was_defined(tmp_path):
   system, state = toy.system(), None
-  state = jax.jit(system.init)(loop.named_key(KEY, "init"), {"image": jnp.asarray(toy.batch(0)["image"])})
+  state = jax.jit(system.init)(calls.named_key(KEY, "init"), {"image": jnp.asarray(toy.batch(0)["image"])})
   step = jax.jit(system.step)
   for i in range(10):
     state, metrics = step(jax.random.fold_in(KEY, i), state, {"image": jnp.asarray(toy.batch(i)["image"])})
@@ -82,7 +82,7 @@ def test_the_step_is_traced_once_for_a_whole_run(tmp_path, steps_per_call):
 def test_the_state_is_donated():
   system = toy.system()
   shapes = jax.eval_shape(system.init, KEY, {"image": jnp.zeros((16, 4, 4, 1))})
-  call = jax.jit(loop.make_calls(system, 2), donate_argnums=1)
+  call = jax.jit(calls.make_calls(system, 2), donate_argnums=1)
   memory = call.lower(KEY, shapes, {"image": jax.ShapeDtypeStruct((2, 16, 4, 4, 1), jnp.float32)}).compile()
   donated = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((shapes.params, shapes.pool)))
   assert memory.memory_analysis().alias_size_in_bytes >= donated
@@ -316,7 +316,7 @@ def test_two_evaluators_cannot_give_the_same_name(tmp_path):
 
 
 def test_a_key_with_a_name_is_never_that_of_a_step():
-  named = {tuple(jax.random.key_data(loop.named_key(KEY, name)).tolist()) for name in ("init", "sample", "evaluate/a")}
+  named = {tuple(jax.random.key_data(calls.named_key(KEY, name)).tolist()) for name in ("init", "sample", "evaluate/a")}
   steps = {
     tuple(row) for row in jax.random.key_data(jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(1000))).tolist()
   }
