@@ -13,7 +13,7 @@ from ml_collections import ConfigDict, config_dict
 def get_config(arg: str = "") -> ConfigDict:
   if arg:
     raise ValueError(f"winn_digits takes no argument, got {arg!r}")
-  steps = 500
+  steps = 400
   config = ConfigDict()
   config.seed = 0
 
@@ -54,10 +54,10 @@ def get_config(arg: str = "") -> ConfigDict:
   config.train = ConfigDict()
   config.train.steps = steps
   config.train.steps_per_call = 10
-  config.train.log_every = 20
-  config.train.checkpoint_every = 100
-  config.train.sample_every = 100
-  config.train.evaluate_every = 100
+  config.train.log_every = 10
+  config.train.checkpoint_every = 50
+  config.train.sample_every = 50
+  config.train.evaluate_every = 50
   config.train.samples = 64
   config.train.keep = 3
 
