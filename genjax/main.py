@@ -42,7 +42,9 @@ def main(argv: list[str] | None = None) -> int:
 def _run(request: Request) -> int:
   logging.basicConfig(format="genjax: %(message)s", level=logging.WARNING)
   from genjax.train.errors import RunError
+  from genjax.train.plan import quiet_libtpu
 
+  quiet_libtpu()  # the test extra brings it, and without a TPU it fills the terminal
   try:
     return COMMANDS[request.command](request)
   except UsageError as error:

@@ -83,7 +83,7 @@ def topology(name: str) -> Mesh:
       f"compiling for {name} needs libtpu, which is not installed; pip install 'libtpu>=0.0.23' "
       f"(Linux on x86-64 only; this is {platform.system()} on {platform.machine()})"
     )
-  _quiet_libtpu()
+  quiet_libtpu()
   options: dict[str, Any] = {"chip_config_name": "megacore"} if kind in ("v4", "v5p") else {}
   if grid == "1x1":
     options["chips_per_host_bounds"] = [1, 1, 1]
@@ -153,7 +153,7 @@ def _grid(name: str) -> tuple[str, str]:
   return kind, sizes[int(rest)]
 
 
-def _quiet_libtpu() -> None:
+def quiet_libtpu() -> None:
   """Keeps libtpu from asking a metadata server that is not there; a machine with a TPU is left as it is."""
   if any(os.path.exists(path) for path in ("/dev/accel0", "/dev/vfio/0")):
     return
