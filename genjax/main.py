@@ -5,11 +5,9 @@ Below this file there are no configs: every section of one becomes the keyword a
 Checked  tests/test_main.py, tests/test_winn_digits.py
 """
 
-import contextlib
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -22,16 +20,14 @@ from genjax.command import HELP, USAGE, Request, UsageError, arguments, nearest,
 def main(argv: list[str] | None = None) -> int:
   """Runs one command; returns the exit code: 0, 1 failed, 2 wrong usage, 130 and 143 stopped by a signal."""
   argv = sys.argv[1:] if argv is None else argv
-  with contextlib.suppress(AttributeError, ValueError):
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `genjax --help | head` ends quietly
   try:
     if not argv or argv[0] in ("-h", "--help", "help"):
-      print(USAGE + ", ".join(shipped_configs()))
+      _show(USAGE + ", ".join(shipped_configs()))
       return 0 if argv else 2
     if argv[0] not in HELP:
       raise UsageError(f"no command {argv[0]!r}{nearest(argv[0], HELP)}; there are {', '.join(HELP)}")
     if {"-h", "--help"} & set(argv[1:]):
-      print(HELP[argv[0]])
+      _show(HELP[argv[0]])
       return 0
     request = parse(argv)
   except UsageError as error:
@@ -51,6 +47,13 @@ def _run(request: Request) -> int:
     return _fail(error, 2)
   except RunError as error:
     return _fail(error, error.exit_code)
+
+
+def _show(text: str) -> None:
+  try:
+    print(text, flush=True)
+  except BrokenPipeError:  # `genjax --help | head`
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(error: Exception, code: int) -> int:

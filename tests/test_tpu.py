@@ -22,8 +22,8 @@ pytestmark = [
   pytest.mark.parametrize("slice", ["v3:4x4", "v4:2x2x4"]),  # 32 and 16 devices
   pytest.mark.parametrize("name", ROWS),
 ]
-# A TPU holds arrays in tiles of 8 x 128 elements, and 4 x 8 x 128 bytes: a row of 32 pixels takes the room of 128.
-PADDING = 4
+# A TPU holds arrays in tiles of 8 x 128 elements; flat images (ops/pool.py) fill them but for the last.
+PADDING = 1.2
 
 
 @cache

@@ -9,10 +9,12 @@ Papers   WINN  Lee et al., CVPR 2018, Algorithm 1: pseudo-negatives of all earli
          reservoir  Vitter, "Random sampling with a reservoir", ACM TOMS 1985, Algorithm R
 Departs  The released code's pool grows without bound, on disk. Here it has a capacity. Full and "reservoir": a draw is
          still uniform over every image ever appended, as if nothing had been dropped. Full and "ring": the oldest goes.
-Shapes   L lanes, D depth; images [L, D, H, W, C] float32 or uint8; count [L] int32, appended so far.
+Shapes   L lanes, D depth, F = H * W * C; images [L, D, F] float32 or uint8; count [L] int32, appended so far. Images
+         lie flat because a TPU pads the last two dimensions to 8 x 128: [32, 32, 3] took two to four times its bytes.
 Checked  tests/ops/test_pool.py: the reservoir stays uniform over all that was appended; no collectives on 8 devices.
 """
 
+import math
 from typing import Literal, NamedTuple
 
 import jax
@@ -24,13 +26,13 @@ Policy = Literal["reservoir", "ring"]
 
 
 class Pool(NamedTuple):
-  images: Array  # [L, D, H, W, C]
+  images: Array  # [L, D, F]
   count: Array  # [L] int32; the same number in every lane, kept per lane so that reading it is local
 
 
 def empty(lanes: int, depth: int, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Pool:
   """A pool for `lanes * depth` images [H, W, C]."""
-  return Pool(jnp.zeros((lanes, depth, *shape), dtype), jnp.zeros((lanes,), jnp.int32))
+  return Pool(jnp.zeros((lanes, depth, math.prod(shape)), dtype), jnp.zeros((lanes,), jnp.int32))
 
 
 def to_lanes(images: Array, lanes: int) -> Array:
@@ -49,11 +51,12 @@ def append(key: Array, pool: Pool, images: Array, *, policy: Policy = "reservoir
   if policy not in ("reservoir", "ring"):
     raise ValueError(f"pool policy {policy!r}; use 'reservoir' or 'ring'")
   lanes, depth = pool.images.shape[:2]
-  if images.dtype != pool.images.dtype or images.shape[1:] != pool.images.shape[2:]:
+  size = math.prod(images.shape[1:])
+  if images.dtype != pool.images.dtype or size != pool.images.shape[2]:
     raise ValueError(
-      f"images are {images.dtype}{images.shape[1:]}, the pool holds {pool.images.dtype}{pool.images.shape[2:]}"
+      f"images are {size} values of {images.dtype}, the pool holds {pool.images.shape[2]} of {pool.images.dtype}"
     )
-  fresh = to_lanes(images, lanes)
+  fresh = to_lanes(images.reshape(-1, size), lanes)
 
   def put(pool: Pool, item: tuple[Array, Array]) -> tuple[Pool, None]:
     key, image = item
@@ -70,7 +73,7 @@ def append(key: Array, pool: Pool, images: Array, *, policy: Policy = "reservoir
 
 
 def draw(key: Array, pool: Pool, n: int) -> Array:
-  """n images uniformly with replacement, [lanes, n / lanes, H, W, C]; n a multiple of the lanes.
+  """n images uniformly with replacement, [lanes, n / lanes, F]; n a multiple of the lanes.
 
   Only slots that were filled are drawn; of a pool without any image, zeros.
   """

@@ -128,7 +128,8 @@ def winn(
   def store(images: Array) -> Array:
     return to_uint8(images) if pool_dtype == "uint8" else images
 
-  def recall(images: Array) -> Array:
+  def recall(flat: Array) -> Array:
+    images = flat.reshape(*flat.shape[:-1], *shape)
     return to_unit(images) if pool_dtype == "uint8" else images
 
   def start(key: Array, n: int) -> Array:

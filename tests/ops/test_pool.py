@@ -19,7 +19,7 @@ def _numbered(first, last, dtype=jnp.float32):
 
 def _held(filled):
   """The numbers in each lane, [lanes, depth]."""
-  return np.asarray(filled.images)[..., 0, 0, 0]
+  return np.asarray(filled.images)[..., 0]
 
 
 def _many(fn):
@@ -47,7 +47,7 @@ def test_every_image_ever_appended_stays_with_the_same_probability():
     filled = pool.empty(2, depth, (1, 1, 1))
     for i, (first, last) in enumerate(((0, 4), (4, 14), (14, 16), (16, 20))):
       filled = pool.append(jax.random.fold_in(key, i), filled, _numbered(first, last))
-    return filled.images[..., 0, 0, 0]
+    return filled.images[..., 0]
 
   held = np.asarray(_many(run)).reshape(SEEDS, -1)
   share = np.array([(held == number).any(1).mean() for number in range(20)])
@@ -57,9 +57,7 @@ def test_every_image_ever_appended_stays_with_the_same_probability():
 
 
 def test_every_subset_is_equally_likely():
-  held = np.asarray(
-    _many(lambda key: pool.append(key, pool.empty(1, 2, (1, 1, 1)), _numbered(0, 5)).images[..., 0, 0, 0])
-  )
+  held = np.asarray(_many(lambda key: pool.append(key, pool.empty(1, 2, (1, 1, 1)), _numbered(0, 5)).images[..., 0]))
   found = [tuple(sorted(row)) for row in held.reshape(SEEDS, 2).astype(int)]
   counts = np.array([found.count(pair) for pair in combinations(range(5), 2)])
   assert counts.sum() == SEEDS
@@ -70,7 +68,7 @@ def test_every_subset_is_equally_likely():
 def test_lanes_drop_independently_of_each_other():
   def run(key):
     filled = pool.append(key, pool.empty(2, 1, (1, 1, 1)), jnp.zeros((4, 1, 1, 1)).at[1].set(1).at[3].set(1))
-    return filled.images[..., 0, 0, 0]
+    return filled.images[..., 0]
 
   held = np.asarray(_many(run)).reshape(SEEDS, 2)
   assert abs(np.corrcoef(held.T)[0, 1]) < 4.5 / np.sqrt(SEEDS)
@@ -94,7 +92,7 @@ def test_more_than_a_pool_can_hold_may_come_at_once():
 def test_a_draw_never_returns_an_empty_slot_and_is_uniform_over_the_others():
   filled = pool.append(jax.random.key(0), pool.empty(2, 50, (1, 1, 1)), _numbered(1, 11))
   drawn = np.asarray(jax.jit(pool.draw, static_argnums=2)(jax.random.key(1), filled, 20_000))
-  assert drawn.shape == (2, 10_000, 1, 1, 1)
+  assert drawn.shape == (2, 10_000, 1)
   for lane, members in enumerate(([1, 2, 3, 4, 5], [6, 7, 8, 9, 10])):
     values, counts = np.unique(drawn[lane], return_counts=True)
     np.testing.assert_array_equal(values, members)
@@ -169,7 +167,7 @@ def test_what_does_not_fit_is_refused():
     pool.draw(jax.random.key(0), filled, 6)
   with pytest.raises(ValueError, match="pool policy 'newest'; use 'reservoir' or 'ring'"):
     pool.append(jax.random.key(0), filled, jnp.zeros((4, 2, 2, 1)), policy="newest")
-  with pytest.raises(ValueError, match=r"images are uint8\(2, 2, 1\), the pool holds float32\(2, 2, 1\)"):
+  with pytest.raises(ValueError, match="images are 4 values of uint8, the pool holds 4 of float32"):
     pool.append(jax.random.key(0), filled, jnp.zeros((4, 2, 2, 1), jnp.uint8))
-  with pytest.raises(ValueError, match=r"images are float32\(2, 1, 1\)"):
+  with pytest.raises(ValueError, match="images are 2 values of float32"):
     pool.append(jax.random.key(0), filled, jnp.zeros((4, 2, 1, 1)))

@@ -96,7 +96,7 @@ def test_the_initial_pool_is_made_without_any_exchange():
 def test_two_steps_on_one_device_and_on_eight_agree():
   images = np.random.default_rng(0).uniform(-1, 1, (2, BATCH, *SHAPE)).astype(np.float32)
   (one, metrics_one), (eight, metrics_eight) = (_trained(n, images) for n in (1, 8))
-  assert {shard.data.shape for shard in eight.pool.images.addressable_shards} == {(2, 16, *SHAPE)}
+  assert {shard.data.shape for shard in eight.pool.images.addressable_shards} == {(2, 16, math.prod(SHAPE))}
   assert metrics_one["moves"] > 1  # else nothing was ascended
   for name in metrics_one:
     np.testing.assert_allclose(metrics_eight[name], metrics_one[name], rtol=2e-5, atol=1e-5, err_msg=name)
