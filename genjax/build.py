@@ -1,0 +1,159 @@
+"""From a config to its parts: data, system, metrics. The one place where names in a config become functions.
+
+Below this file there are no configs: every section of one becomes the keyword arguments of one function. A new system
+is a row in SYSTEMS.
+
+Checked  tests/test_main.py
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from genjax.command import UsageError, arguments, pick
+
+
+class Parts(NamedTuple):
+  """What a config comes to. `system` takes raw uint8 batches: the preparation of images is part of its step."""
+
+  system: Any
+  data: Any
+  shape: tuple[int, int, int]
+  kernels: Callable[[Any], dict[str, Any]]  # key -> pieces that bench times
+
+
+def build(config: ConfigDict) -> Parts:
+  """Opens the data and makes the system of a config; compiles nothing. Raises UsageError."""
+  import jax
+
+  from genjax import data
+  from genjax.ops.augment import prepare
+
+  augment = {key: config.data[key] for key in ("flip", "pad", "crop")}
+  section = ConfigDict(
+    {"split": _splits(config)[0], **{k: v for k, v in config.data.items() if k not in (*augment, "split")}}
+  )
+  try:
+    opened = data.open_data(
+      config.data.name,
+      seed=config.seed,
+      process=jax.process_index(),
+      processes=jax.process_count(),
+      **arguments(section, data.open_data, "data"),
+    )
+    crop = config.data.crop
+    shape = (crop, crop, opened.shape[2]) if crop else tuple(opened.shape)
+    system, kernels = pick(SYSTEMS, config.system, "system")(config, shape)
+  except UsageError:
+    raise
+  except (ValueError, TypeError, OSError) as error:
+    raise UsageError(str(error)) from error
+
+  def prepared(key, raw):
+    return prepare(jax.random.fold_in(key, 0x617567), raw, **augment)
+
+  whole = system._replace(
+    init=lambda key, raw: system.init(key, prepared(key, raw)),
+    step=lambda key, state, raw: system.step(key, state, prepared(key, raw)),
+    evaluate=system.evaluate and (lambda key, state, raw: system.evaluate(key, state, prepared(key, raw))),
+  )
+  return Parts(whole, opened, shape, kernels)
+
+
+def _splits(config: ConfigDict) -> tuple[str, str]:
+  """Splits to train on and to measure against. A folder has one part only: its last tenth is held out."""
+  if config.data.name == "folder" and (config.data.split, config.metrics.split) == ("train", "test"):
+    return "train[:90%]", "train[90%:]"
+  return config.data.split, config.metrics.split
+
+
+def _winn(config: ConfigDict, shape: tuple[int, int, int]) -> tuple[Any, Callable]:
+  import jax
+  import jax.numpy as jnp
+
+  from genjax.nets import noise
+  from genjax.nets.convnet import ConvNet
+  from genjax.ops import langevin
+  from genjax.systems.winn import winn
+
+  def made(table, name, *first):
+    function = pick(table, config[name], name)
+    return function(*first, **arguments(config[name], function, name))
+
+  net = made({"convnet": ConvNet}, "net")
+  start = made({"decoder": noise.decoder, "gaussian": noise.gaussian}, "noise", shape)
+  rule = made({"adam": langevin.adam, "langevin": langevin.annealed}, "sampler")
+  system = winn(net, start, shape=shape, sampler=rule, **arguments(config.system, winn, "system"))
+  count, moves = config.system.synthesis_batch or config.system.synthesis, config.system.ascent_steps
+
+  def kernels(key):
+    from genjax.train.bench import Kernel
+
+    params, images = net.init(key, jnp.zeros((1, *shape))), start(key, count)
+    score = lambda params: lambda images: net.apply(params, images)[0]
+    climb = lambda key, params, images: langevin.ascend(key, score(params), images, rule=rule, steps=moves).images
+    bare = lambda params, images: jax.grad(lambda x: score(params)(x).sum())(images)
+    return {
+      "sampler": Kernel(climb, (key, params, images), count * moves, "image-gradient steps"),
+      "bare gradient": Kernel(bare, (params, images), count, "image-gradient steps"),
+    }
+
+  return system, kernels
+
+
+SYSTEMS = {"winn": _winn}
+
+
+class Judge(NamedTuple):
+  """Metrics bound to the real images of a config; `real` [N, H, W, C] uint8 are training images."""
+
+  metrics: Any
+  real: Any
+  seed: int
+  ema: bool
+  samples: int
+
+  def __call__(self, key, state, sample) -> dict[str, float]:
+    return self.measure(key, state, sample)[1].values()
+
+  def measure(self, key, state, sample):
+    import numpy as np
+
+    images = np.asarray(sample(key, state, self.samples))
+    return images, self.metrics.measure(images, ema=self.ema, seed=self.seed)
+
+
+def judge(config: ConfigDict, parts: Parts) -> Judge | None:
+  """The metrics of a config, or None where it asks for none. Raises UsageError."""
+  if not config.metrics.name:
+    return None
+  if config.metrics.name != "frechet":
+    raise UsageError(f"no config.metrics.name={config.metrics.name!r}; there is frechet, or '' for none")
+  if parts.data.images is None or parts.shape != tuple(parts.data.shape):
+    raise UsageError(
+      "metrics need whole images that fit in memory; set config.metrics.name='' for a streamed or cropped set"
+    )
+  from genjax import data
+  from genjax.metrics import evaluator
+
+  train = parts.data.images
+  where = {key: config.data[key] for key in ("size", "channels", "path", "data_dir")}
+  try:
+    held_out = data.load(config.data.name, split=_splits(config)[1], **where)
+    extractor = evaluator.make_extractor(
+      {"image": train.images, "label": train.labels},
+      {"image": held_out.images, "label": held_out.labels},
+      classes=parts.data.classes,
+      data_name=config.data.name,
+    )
+    metrics = evaluator.sample_metrics(
+      extractor,
+      train.images,
+      held_out.images,
+      n=config.metrics.samples,
+      split=f"{config.data.name}/{_splits(config)[1]}",
+    )
+  except (ValueError, OSError) as error:
+    raise UsageError(str(error)) from error
+  return Judge(metrics, train.images, config.seed, bool(config.system.get("ema")), config.metrics.samples)
