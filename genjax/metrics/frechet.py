@@ -10,16 +10,25 @@ Shapes   N images [N, H, W, C], uint8 or float in [-1, 1].
 Checked  tests/metrics/test_samples.py: noise, pixel Gaussian and real images come in this order on digits.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from genjax.metrics.card import Card, Number, digest
-from genjax.metrics.extractor import Extractor
 from genjax.metrics.pixels import as_uint8
 from genjax.ops.frechet import Moments, frechet_between
 
 _BLOCK = 1024
+
+
+class Features(Protocol):
+  """What a Frechet distance asks of an extractor, whichever net is behind it."""
+
+  description: str
+  digest: str
+
+  def features(self, images: Any) -> np.ndarray:
+    """[N, H, W, C] to [N, D]."""
 
 
 class Reference(NamedTuple):
@@ -30,14 +39,14 @@ class Reference(NamedTuple):
   digest: str
 
 
-def reference(extractor: Extractor, images: Any, *, split: str) -> Reference:
+def reference(extractor: Features, images: Any, *, split: str) -> Reference:
   """Moments of held-out images [N, H, W, C] in the extractor's features; `split` names them on the card."""
   pixels = as_uint8(images, name="reference images")
   return Reference(_moments(extractor, pixels), split, digest(pixels))
 
 
 def frechet(
-  extractor: Extractor,
+  extractor: Features,
   generated: Any,
   reference: Reference,
   *,
@@ -72,7 +81,7 @@ def frechet(
 
 
 def anchors(
-  extractor: Extractor, train: np.ndarray, reference: Reference, *, n: int, seed: int = 0
+  extractor: Features, train: np.ndarray, reference: Reference, *, n: int, seed: int = 0
 ) -> dict[str, Number]:
   """Distances to read others against: "real", "pixel_gaussian", "noise", n images each against the same reference.
 
@@ -115,6 +124,6 @@ def pixel_gaussian(rng: np.random.Generator, train: np.ndarray, n: int) -> np.nd
   return np.clip(np.round(images), 0, 255).astype(np.uint8).reshape(n, *train.shape[1:])
 
 
-def _moments(extractor: Extractor, pixels: np.ndarray) -> Moments:
+def _moments(extractor: Features, pixels: np.ndarray) -> Moments:
   features = extractor.features(pixels)
   return Moments.empty(features.shape[1]).update(features)
