@@ -1,9 +1,11 @@
 """WINN: one CNN classifies real images from its own, and generates by ascending its own score on the image.
 
 Papers   WINN  Lee, Xu, Fan & Tu, CVPR 2018; dissertation (UCSD 2022) chapter 2, Algorithm 1 (WINN-single), eq 2.6, 2.7
-Departs  One `step` is one turn of Algorithm 1: k passes over the batch of positives and as many pseudo-negatives, then
-         synthesis. The pool has a capacity (ops/pool.py). The range of f is taken over the positives of the step after
-         its last update (released code: during the last pass).
+Departs  One `step` is one turn of Algorithm 1: classification, then synthesis. Algorithm 1 makes k updates a turn, each
+         from fresh draws; here, as in the released code, k passes over one batch of positives and as many
+         pseudo-negatives, drawn once. Every turn draws new p0 images, as in Algorithm 1 (released code: from a fixed
+         10,000). The pool has a capacity (ops/pool.py). The range of f is taken over all positives of the step after
+         its last update (released code: over batch means during the last pass).
          Named switches where the released code differs from the thesis: `stop` (per batch), `b2` (0.999),
          `pool_dtype` (8 bit, its images go through PNG files), `ramp` (5: the first turns see 1/5, 2/5 ... of a batch).
          `ema` is ours: an average of the weights to sample from; 0 samples from the weights themselves, as published.
