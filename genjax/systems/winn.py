@@ -6,7 +6,7 @@ Departs  One `step` is one turn of Algorithm 1: classification, then synthesis. 
          pseudo-negatives, drawn once. Every turn draws new p0 images, as in Algorithm 1 (released code: from a fixed
          10,000). The pool has a capacity (ops/pool.py). The range of f is taken over all positives of the step after
          its last update (released code: over batch means during the last pass).
-         Named switches where the released code differs from the thesis: `stop` (per batch), `b2` (0.999),
+         Named switches where the released code differs from the thesis: `stop` (per batch), `sampler` (b2 0.999),
          `pool_dtype` (8 bit, its images go through PNG files), `ramp` (5: the first turns see 1/5, 2/5 ... of a batch).
          `ema` is ours: an average of the weights to sample from; 0 samples from the weights themselves, as published.
 Shapes   n positives a step, m a minibatch (m positives and m pseudo-negatives), r new pseudo-negatives a step; m
