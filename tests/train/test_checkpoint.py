@@ -154,7 +154,9 @@ def test_flipped_bits_in_array_files_never_reach_the_run(saved, caplog):
   rng = random.Random(0)
   sound = folder.parent / "sound"
   shutil.copytree(folder / "2", sound)
-  for _ in range(12):
+  for _ in range(60):  # about one flip in three lands where Orbax reads; the rest do no harm
+    if noticed == 3:
+      break
     file = rng.choice(data_files(folder / "2")[:4])
     content = bytearray(file.read_bytes())
     content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
@@ -165,7 +167,7 @@ def test_flipped_bits_in_array_files_never_reach_the_run(saved, caplog):
     shutil.rmtree(folder / "2", ignore_errors=True)
     shutil.copytree(sound, folder / "2")
     checkpoints._manager.reload()
-  assert noticed >= 3  # a flip in an index that is not read any more does no harm
+  assert noticed == 3
   assert len(list((folder.parent / "checkpoints_bad").iterdir())) == noticed
 
 
