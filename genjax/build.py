@@ -13,6 +13,8 @@ from ml_collections import ConfigDict
 
 from genjax.command import UsageError, arguments, pick
 
+_AUGMENT = 0x617567  # "aug": the preparation's key of a step, apart from those that the system splits off
+
 
 class Parts(NamedTuple):
   """What a config comes to. `system` takes raw uint8 batches: the preparation of images is part of its step."""
@@ -30,7 +32,7 @@ def build(config: ConfigDict) -> Parts:
   from genjax import data
   from genjax.ops.augment import prepare
 
-  augment = {key: config.data[key] for key in ("flip", "pad", "crop")}
+  augment = {key: config.data[key] for key in ("flip", "pad", "crop") if key in config.data}
   section = ConfigDict(
     {"split": _splits(config)[0], **{k: v for k, v in config.data.items() if k not in (*augment, "split")}}
   )
@@ -42,7 +44,7 @@ def build(config: ConfigDict) -> Parts:
       processes=jax.process_count(),
       **arguments(section, data.open_data, "data"),
     )
-    crop = config.data.crop
+    crop = augment.get("crop", 0)
     shape = (crop, crop, opened.shape[2]) if crop else tuple(opened.shape)
     system, kernels = pick(SYSTEMS, config.system, "system")(config, shape)
   except UsageError:
@@ -51,7 +53,7 @@ def build(config: ConfigDict) -> Parts:
     raise UsageError(str(error)) from error
 
   def prepared(key, raw):
-    return prepare(jax.random.fold_in(key, 0x617567), raw, **augment)
+    return prepare(jax.random.fold_in(key, _AUGMENT), raw, **augment)
 
   whole = system._replace(
     init=lambda key, raw: system.init(key, prepared(key, raw)),

@@ -164,6 +164,9 @@ def load_config(name: str) -> ConfigDict:
     config = get_config(arg) if arg else get_config()
   except (ValueError, KeyError, TypeError) as error:
     raise UsageError(f"{path.name} does not take {arg!r}: {error}") from error
+  missing = [name for name in ("seed", "data", "system", "train", "metrics") if name not in config]
+  if missing:
+    raise UsageError(f"{path.name} leaves out config.{missing[0]}; configs/winn_digits.py has all that a config needs")
   return config.lock()
 
 

@@ -93,6 +93,15 @@ def test_a_file_without_get_config_is_named(tmp_path):
     load_config(str(path))
 
 
+def test_a_config_without_a_section_is_told_which(tmp_path):
+  path = tmp_path / "short.py"
+  path.write_text(
+    "from ml_collections import ConfigDict\ndef get_config():\n  return ConfigDict({'seed': 0, 'data': {}})\n"
+  )
+  with pytest.raises(UsageError, match=r"short\.py leaves out config\.system"):
+    load_config(str(path))
+
+
 def test_sample_and_evaluate_find_the_config_in_the_workdir(tmp_path):
   kept = {"seed": 7, "data": {"name": "digits", "channels": None}}
   (tmp_path / "config.json").write_text(json.dumps(kept))
