@@ -31,6 +31,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
   config.net = ConfigDict({"name": "convnet", "blocks": ((32, 32), (64, 64))})
   config.noise = ConfigDict({"name": "decoder", "width": 64})
+  config.objective = ConfigDict({"name": "winn", "weight": 10.0})
   config.sampler = ConfigDict({"name": "adam", "rate": 0.03, "b1": 0.9, "b2": 0.99})
 
   config.system = ConfigDict()

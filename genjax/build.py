@@ -1,17 +1,17 @@
-"""From a config to its parts: data, system, metrics. The one place where names in a config become functions.
+"""From a config to its parts: data, system, metrics.
 
-Below this file there are no configs: every section of one becomes the keyword arguments of one function. A new system
-is a row in SYSTEMS.
+Below this file and parts.py there are no configs: every section of one becomes the keyword arguments of one function.
 
 Checked  tests/test_main.py
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from genjax.command import UsageError, arguments, pick
+from genjax.parts import SYSTEMS
 
 _AUGMENT = 0x617567  # "aug": the preparation's key of a step, apart from those that the system splits off
 
@@ -23,6 +23,7 @@ class Parts(NamedTuple):
   data: Any
   shape: tuple[int, int, int]
   kernels: Callable[[Any], dict[str, Any]]  # key -> pieces that bench times
+  views: Mapping[str, Callable[[Any], Callable[[Any], Any]]]  # of a state; see parts.Made
 
 
 def build(config: ConfigDict) -> Parts:
@@ -46,7 +47,7 @@ def build(config: ConfigDict) -> Parts:
     )
     crop = augment.get("crop", 0)
     shape = (crop, crop, opened.shape[2]) if crop else tuple(opened.shape)
-    system, kernels = pick(SYSTEMS, config.system, "system")(config, shape)
+    made = pick(SYSTEMS, config.system, "system")(config, shape, opened.classes)
   except UsageError:
     raise
   except (ValueError, TypeError, OSError) as error:
@@ -55,12 +56,13 @@ def build(config: ConfigDict) -> Parts:
   def prepared(key, raw):
     return prepare(jax.random.fold_in(key, _AUGMENT), raw, **augment)
 
+  system = made.system
   whole = system._replace(
     init=lambda key, raw: system.init(key, prepared(key, raw)),
     step=lambda key, state, raw: system.step(key, state, prepared(key, raw)),
     evaluate=system.evaluate and (lambda key, state, raw: system.evaluate(key, state, prepared(key, raw))),
   )
-  return Parts(whole, opened, shape, kernels)
+  return Parts(whole, opened, shape, made.kernels, made.views)
 
 
 def _splits(config: ConfigDict) -> tuple[str, str]:
@@ -68,43 +70,6 @@ def _splits(config: ConfigDict) -> tuple[str, str]:
   if config.data.name == "folder" and (config.data.split, config.metrics.split) == ("train", "test"):
     return "train[:90%]", "train[90%:]"
   return config.data.split, config.metrics.split
-
-
-def _winn(config: ConfigDict, shape: tuple[int, int, int]) -> tuple[Any, Callable]:
-  import jax
-  import jax.numpy as jnp
-
-  from genjax.nets import noise
-  from genjax.nets.convnet import ConvNet
-  from genjax.ops import langevin
-  from genjax.systems.winn import winn
-
-  def made(table, name, *first):
-    function = pick(table, config[name], name)
-    return function(*first, **arguments(config[name], function, name))
-
-  net = made({"convnet": ConvNet}, "net")
-  start = made({"decoder": noise.decoder, "gaussian": noise.gaussian}, "noise", shape)
-  rule = made({"adam": langevin.adam, "langevin": langevin.annealed}, "sampler")
-  system = winn(net, start, shape=shape, sampler=rule, **arguments(config.system, winn, "system"))
-  count, moves = config.system.synthesis_batch or config.system.synthesis, config.system.ascent_steps
-
-  def kernels(key):
-    from genjax.train.bench import Kernel
-
-    params, images = net.init(key, jnp.zeros((1, *shape))), start(key, count)
-    score = lambda params: lambda images: net.apply(params, images)[0]
-    climb = lambda key, params, images: langevin.ascend(key, score(params), images, rule=rule, steps=moves).images
-    bare = lambda params, images: jax.grad(lambda x: score(params)(x).sum())(images)
-    return {
-      "sampler": Kernel(climb, (key, params, images), count * moves, "image-gradient steps"),
-      "bare gradient": Kernel(bare, (params, images), count, "image-gradient steps"),
-    }
-
-  return system, kernels
-
-
-SYSTEMS = {"winn": _winn}
 
 
 class Judge(NamedTuple):

@@ -26,3 +26,12 @@ class System(NamedTuple):
   step: Callable[[Array, State, Batch], tuple[State, Metrics]]
   sample: Callable[[Array, State, int], Array] | None = None  # -> images [n, H, W, C] in [-1, 1]
   evaluate: Callable[[Array, State, Batch], Metrics] | None = None
+
+
+class Kernel(NamedTuple):
+  """A piece of a system that `genjax bench` times alone."""
+
+  fn: Callable[..., Any]  # traceable
+  args: tuple[Any, ...]
+  work: int  # what one call does, in units: images * moves, say. It must do just that: see that nothing stops early
+  unit: str  # plural: "gradient-steps"; the rate is told in gradient-steps/s

@@ -37,7 +37,14 @@ LAYERS = {
   "train": Layer(("core",), "plumbing knows nothing of generative models"),
   "main": Layer(EVERYTHING, "the one place where everything meets"),
 }
-TOP = {"__init__.py": "main", "main.py": "main", "command.py": "main", "build.py": "main", "core.py": "core"}
+TOP = {
+  "__init__.py": "main",
+  "main.py": "main",
+  "command.py": "main",
+  "build.py": "main",
+  "parts.py": "main",
+  "core.py": "core",
+}
 HOMES = {  # library to the folders or files where it is at home
   "tensorflow_datasets": ("data",),
   "grain": ("data",),
@@ -45,8 +52,8 @@ HOMES = {  # library to the folders or files where it is at home
   "sklearn": ("data",),
   "skimage": ("data",),
   "orbax": ("train/checkpoint.py",),
-  "ml_collections": ("main.py", "build.py", "command.py"),
-  "absl": ("main.py", "build.py", "command.py"),
+  "ml_collections": ("main.py", "build.py", "parts.py", "command.py"),
+  "absl": ("main.py", "build.py", "parts.py", "command.py"),
   "flax": ("nets", "systems", "metrics"),
   "optax": ("systems", "metrics"),
   "tensorflow": (),

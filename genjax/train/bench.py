@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from genjax.core import Array, System
+from genjax.core import Array, Kernel, System
 from genjax.train.calls import Outcome, Sampler, jit_calls, jit_sample, named_key
 from genjax.train.errors import BadSetting
 from genjax.train.flops import Flops, jaxpr_flops, peak_flops
@@ -35,15 +35,6 @@ __all__ = ["Kernel", "Memory", "Report", "Timing", "bench", "table"]
 _WARM_UP = 1  # calls before the clock starts; a step has had one more by then
 _REPEATS = 3  # least number of timed calls, however long they take
 _PACKAGES = ("genjax-vision", "jax", "jaxlib", "flax", "optax", "numpy")
-
-
-class Kernel(NamedTuple):
-  """A piece of a system to time alone."""
-
-  fn: Callable[..., Any]  # traceable
-  args: tuple[Any, ...]
-  work: int  # what one call does, in units: images * moves, say. It must do just that: see that nothing stops early
-  unit: str  # plural: "gradient-steps"; the rate is told in gradient-steps/s
 
 
 def bench(

@@ -1,0 +1,86 @@
+"""Names in a config, and what they stand for: nets, noises, samplers, objectives, systems. A new one is a row.
+
+A name is resolved when it is asked for, so that reading a command line starts no JAX.
+
+Checked  tests/test_parts.py, tests/test_main.py
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from genjax.command import arguments, pick
+
+NETS = {
+  "convnet": "genjax.nets.convnet:ConvNet",
+}
+NOISES = {
+  "decoder": "genjax.nets.noise:decoder",
+  "gaussian": "genjax.nets.noise:gaussian",
+}
+SAMPLERS = {
+  "adam": "genjax.ops.langevin:adam",
+  "langevin": "genjax.ops.langevin:annealed",
+}
+OBJECTIVES = {
+  "winn": "genjax.objectives.zoo:winn_objective",
+}
+
+
+class Made(NamedTuple):
+  """What a row of SYSTEMS gives.
+
+  `views` are ways to read a state: name -> (state) -> function of images [B, H, W, C] in [-1, 1]. "score" gives f [B],
+  "classify" class logits [B, K], both by the weights that sample.
+  """
+
+  system: Any
+  kernels: Callable[[Any], dict[str, Any]]  # key -> pieces that bench times
+  views: Mapping[str, Callable[[Any], Callable[[Any], Any]]]
+
+
+def make(table: Mapping[str, str], config: ConfigDict, name: str, *first: Any) -> Any:
+  """What section `name` of a config asks for: its row of the table, called with the section as keyword arguments."""
+  function = resolve(pick(table, config[name], name))
+  return function(*first, **arguments(config[name], function, name))
+
+
+def resolve(home: str) -> Any:
+  """ "genjax.nets.convnet:ConvNet" as the thing itself."""
+  module, _, name = home.partition(":")
+  return getattr(importlib.import_module(module), name)
+
+
+def _winn(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) -> Made:
+  import jax
+  import jax.numpy as jnp
+
+  from genjax.core import Kernel
+  from genjax.ops import langevin
+  from genjax.systems.winn import winn
+
+  net = make(NETS, config, "net")
+  start = make(NOISES, config, "noise", shape)
+  rule = make(SAMPLERS, config, "sampler")
+  objective = make(OBJECTIVES, config, "objective")
+  system = winn(net, start, shape=shape, sampler=rule, objective=objective, **arguments(config.system, winn, "system"))
+  count, moves = config.system.synthesis_batch or config.system.synthesis, config.system.ascent_steps
+
+  def score(params):
+    return lambda images: net.apply(params, images)[0]
+
+  def kernels(key):
+    params, images = net.init(key, jnp.zeros((1, *shape))), start(key, count)
+    climb = lambda key, params, images: langevin.ascend(key, score(params), images, rule=rule, steps=moves).images
+    bare = lambda params, images: jax.grad(lambda x: score(params)(x).sum())(images)
+    return {
+      "sampler": Kernel(climb, (key, params, images), count * moves, "image-gradient steps"),
+      "bare gradient": Kernel(bare, (params, images), count, "image-gradient steps"),
+    }
+
+  return Made(system, kernels, {"score": lambda state: score(state.params if state.ema is None else state.ema)})
+
+
+SYSTEMS = {"winn": _winn}  # name -> (config, shape, classes of the data or None) -> Made
