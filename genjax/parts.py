@@ -26,6 +26,7 @@ SAMPLERS = {
 }
 OBJECTIVES = {
   "winn": "genjax.objectives.zoo:winn_objective",
+  "inn": "genjax.objectives.zoo:inn_objective",
 }
 
 

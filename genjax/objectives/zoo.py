@@ -3,7 +3,7 @@
 Checked  tests/objectives/test_zoo.py runs the family's contract over every row.
 """
 
-from genjax.objectives.logits import wasserstein_critic
+from genjax.objectives.logits import cross_entropy_critic, wasserstein_critic
 from genjax.objectives.penalties import gradient_penalty
 from genjax.objectives.terms import Objective, on_logits, total
 
@@ -13,4 +13,9 @@ def winn_objective(weight: float = 10.0) -> Objective:
   return Objective(critic=total((1.0, on_logits(wasserstein_critic)), (weight, gradient_penalty())))
 
 
-OBJECTIVES = {"winn": winn_objective}
+def inn_objective() -> Objective:
+  """Lazarow, Jin & Tu, ICCV 2017 (INN): the cross-entropy of real against pseudo-negative. No generator."""
+  return Objective(critic=total((1.0, on_logits(cross_entropy_critic))))
+
+
+OBJECTIVES = {"winn": winn_objective, "inn": inn_objective}

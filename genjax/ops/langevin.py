@@ -3,12 +3,14 @@
 Papers   Langevin  Welling & Teh 2011 (SGLD); INN  Lazarow, Jin & Tu, ICCV 2017
          WINN      Lee et al., CVPR 2018; dissertation (UCSD 2022) section 2.4.1, "Synthesis-step"
 Departs  Released code: one threshold for a batch, compared with the batch mean (`stop="batch"`); the thesis stops each
-         image at its own (`stop="example"`, the default). Thesis: Adam b2 0.99; released code: 0.999.
+         image at its own (`stop="example"`, the default). Thesis: Adam b2 0.99; released code: 0.999. Thesis: dropout in
+         the higher layers can stand for Langevin's noise (`noisy`); the released code has neither.
 Shapes   n images [n, H, W, C] float32; score: images -> [n]. Chains never leave [low, high].
 Checked  tests/ops/test_langevin.py: on a Gaussian the chain has the variance 1 / (1 - epsilon / 4) that theory gives.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -17,7 +19,9 @@ from jax import lax
 
 Array = jax.Array
 Score = Callable[[Array], Array]  # images [n, ...] -> [n]
+NoisyScore = Callable[[Array, Array], Array]  # key, images [n, ...] -> [n]
 Schedule = Callable[[Array], Array]  # index of the move, 0, 1, ... -> step size
+_NOISE = 0x6E6F  # "no": the keys of noise inside the score, apart from those of the moves
 
 
 class Rule(NamedTuple):
@@ -84,12 +88,16 @@ def ascend(
   stop: Literal["example", "batch"] = "example",
   low: float = -1.0,
   high: float = 1.0,
+  noisy: NoisyScore | None = None,
 ) -> Chains:
   """Moves images [n, ...] up the gradient of `score`, at most `steps` times, clipped to [low, high] after each move.
 
   A chain stops, and stays put, as soon as its score reaches its threshold ([n] or a scalar; None: never). With
   `stop="batch"` all stop together once the mean score reaches the mean threshold. When every chain has stopped, the
   rest of the scan does no work. A score that turns NaN never reaches its threshold: the NaN stays visible.
+
+  `noisy` is the score with fresh noise inside, dropout say: each move follows its gradient, by a key of its own, and
+  looks at its value; only the scores that are returned are those of `score`.
   """
   if stop not in ("example", "batch"):
     raise ValueError(f"stop is {stop!r}; use 'example' (thesis) or 'batch' (released code)")
@@ -101,11 +109,14 @@ def ascend(
       return jnp.broadcast_to(scores.mean() >= goal.mean(), (count,))
     return scores >= goal
 
-  gradient_of = jax.value_and_grad(lambda x: _summed(score(x)), has_aux=True)
+  gradient_of = jax.value_and_grad(lambda x, at: _summed(at(x)), has_aux=True)
+
+  def at(index: Array) -> Score:
+    return score if noisy is None else partial(noisy, jax.random.fold_in(jax.random.fold_in(key, _NOISE), index))
 
   def work(carry, index):
     images, moment, active, moves = carry
-    (_, scores), gradient = gradient_of(images)
+    (_, scores), gradient = gradient_of(images, at(index))
     active = active & ~reached(scores)
     move, moment = rule.move(jax.random.fold_in(key, index), gradient, moment, index)
     images = jnp.where(_over(active, images), jnp.clip(images + move, low, high), images)

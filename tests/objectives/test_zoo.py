@@ -19,7 +19,11 @@ def _winn(real, fake, slope):
   return fake.mean() - real.mean() + 10 * (slope - 1) ** 2
 
 
-VALUES = {"winn": _winn}  # logits of real and fake images under a linear critic, and its slope -> value
+def _inn(real, fake, slope):
+  return np.log1p(np.exp(-real)).mean() + np.log1p(np.exp(fake)).mean()
+
+
+VALUES = {"winn": _winn, "inn": _inn}  # logits of real and fake images under a linear critic, and its slope -> value
 
 
 def _critic(params):

@@ -321,3 +321,17 @@ def test_a_rule_of_ones_own_is_two_functions():
 def test_an_unknown_way_to_stop_is_refused():
   with pytest.raises(ValueError, match="stop is 'never'; use 'example'"):
     ascend(jax.random.key(0), _sum, _start(), rule=adam(), steps=1, stop="never")
+
+
+def test_noise_inside_the_score_moves_chains_by_a_fresh_draw_at_every_move():
+  images, rule = jnp.zeros((2, 1, 1, 1)), Rule(lambda x: (), lambda key, g, moment, i: (g, moment))
+  noisy = lambda key, x: x.sum((1, 2, 3)) * jax.random.uniform(key)
+  run = lambda key, steps: ascend(
+    key, lambda x: x.sum((1, 2, 3)), images, rule=rule, steps=steps, noisy=noisy, high=100.0
+  )
+  paths = [float(run(jax.random.key(0), steps).images[0, 0, 0, 0]) for steps in (1, 2, 3, 4)]
+  moves = np.diff([0.0, *paths])
+  assert (moves > 0).all()
+  assert len(set(moves)) == 4
+  assert float(run(jax.random.key(9), 1).images[0, 0, 0, 0]) != paths[0]
+  np.testing.assert_allclose(run(jax.random.key(0), 4).scores, paths[3], rtol=1e-6)  # those of the quiet score
