@@ -11,6 +11,7 @@ Departs  The released code's pool grows without bound, on disk. Here it has a ca
          still uniform over every image ever appended, as if nothing had been dropped. Full and "ring": the oldest goes.
 Shapes   L lanes, D depth, F = H * W * C; images [L, D, F] float32 or uint8; count [L] int32, appended so far. Images
          lie flat because a TPU pads the last two dimensions to 8 x 128: [32, 32, 3] took two to four times its bytes.
+         A pool by class has K lanes for each position of a batch: lane j * K + c holds position j's images of class c.
 Checked  tests/ops/test_pool.py: the reservoir stays uniform over all that was appended; no collectives on 8 devices.
 """
 
@@ -83,3 +84,25 @@ def draw(key: Array, pool: Pool, n: int) -> Array:
   filled = jnp.minimum(pool.count, depth)[:, None]
   index = jax.random.randint(key, (lanes, n // lanes), 0, jnp.maximum(filled, 1))
   return jax.vmap(lambda lane, i: lane[i])(pool.images, index)
+
+
+def draw_class(key: Array, pool: Pool, label: Array) -> Array:
+  """For each label one image of that class, uniformly with replacement, from a pool by class.
+
+  Args:
+    key: of the choice.
+    pool: of P * K lanes: K classes for each of P positions.
+    label: [P, n] int32 in 0 ... K - 1, row j the labels at position j.
+
+  Returns:
+    [P, n, F]; of a class without any image, zeros.
+  """
+  positions = label.shape[0]
+  lanes, depth, size = pool.images.shape
+  if lanes % positions:
+    raise ValueError(f"{lanes} lanes do not divide over {positions} positions; give each position one lane a class")
+  filled = jnp.minimum(pool.count, depth).reshape(positions, -1)
+  held = jnp.maximum(jnp.take_along_axis(filled, label, axis=1), 1)
+  index = jax.random.randint(key, label.shape, 0, held)
+  of_class = pool.images.reshape(positions, -1, depth, size)  # only the leading axis is split: no copy on a TPU
+  return jax.vmap(lambda lanes, c, i: lanes[c, i])(of_class, label, index)

@@ -126,6 +126,28 @@ def test_a_pool_without_images_draws_zeros():
   assert not pool.draw(jax.random.key(0), pool.empty(2, 3, (1, 1, 1)), 4).any()
 
 
+def test_a_draw_of_a_class_is_uniform_over_the_images_of_its_position_and_class():
+  positions, classes, each = 2, 3, 4
+  filled = pool.append(jax.random.key(0), pool.empty(positions * classes, 9, (1, 1, 1)), _numbered(1, 25))
+  labels = jnp.tile(jnp.array([[0, 2, 1], [2, 2, 0]]), (1, 8000))
+  drawn = np.asarray(jax.jit(pool.draw_class)(jax.random.key(1), filled, labels))[..., 0]
+  for position in range(positions):
+    for label in range(classes):
+      first = 1 + (position * classes + label) * each
+      values, counts = np.unique(drawn[position, labels[position] == label], return_counts=True)
+      wanted = np.arange(first, first + each) if (position, label) != (1, 1) else []
+      np.testing.assert_array_equal(values, wanted)
+      expected = counts.sum() / each
+      assert ((counts - expected) ** 2 / max(expected, 1)).sum() < 21.1  # chi-square, 3 degrees of freedom, 1e-4
+
+
+def test_a_class_without_images_draws_zeros():
+  filled = pool.append(jax.random.key(0), pool.empty(4, 3, (1, 1, 1)), _numbered(1, 5))
+  filled = filled._replace(images=filled.images.at[1].set(0), count=filled.count.at[1].set(0))
+  drawn = pool.draw_class(jax.random.key(0), filled, jnp.array([[0, 1], [0, 1]]))
+  np.testing.assert_array_equal(drawn[..., 0], [[1, 0], [3, 4]])
+
+
 def _spread(tree):
   mesh = Mesh(np.array(jax.devices()), ("data",))
   return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("data")))
@@ -139,6 +161,15 @@ def _turn(key, filled, images, policy):
 def test_nothing_moves_between_devices(policy):
   filled, images = _spread((pool.empty(16, 4, (4, 4, 1)), jnp.zeros((32, 4, 4, 1))))
   text = jax.jit(_turn, static_argnums=3).lower(jax.random.key(0), filled, images, policy).compile().as_text()
+  assert "num_partitions=8" in text
+  assert not re.findall(
+    r"all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter|collective-broadcast", text
+  )
+
+
+def test_a_draw_of_classes_moves_nothing_between_devices():
+  filled, labels = _spread((pool.empty(16 * 3, 4, (4, 4, 1)), jnp.zeros((16, 5), jnp.int32)))
+  text = jax.jit(pool.draw_class).lower(jax.random.key(0), filled, labels).compile().as_text()
   assert "num_partitions=8" in text
   assert not re.findall(
     r"all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter|collective-broadcast", text
@@ -167,6 +198,8 @@ def test_what_does_not_fit_is_refused():
     pool.draw(jax.random.key(0), filled, 6)
   with pytest.raises(ValueError, match="pool policy 'newest'; use 'reservoir' or 'ring'"):
     pool.append(jax.random.key(0), filled, jnp.zeros((4, 2, 2, 1)), policy="newest")
+  with pytest.raises(ValueError, match="4 lanes do not divide over 3 positions"):
+    pool.draw_class(jax.random.key(0), filled, jnp.zeros((3, 1), jnp.int32))
   with pytest.raises(ValueError, match="images are 4 values of uint8, the pool holds 4 of float32"):
     pool.append(jax.random.key(0), filled, jnp.zeros((4, 2, 2, 1), jnp.uint8))
   with pytest.raises(ValueError, match="images are 2 values of float32"):
