@@ -3,8 +3,8 @@
 Papers   Langevin  Welling & Teh 2011 (SGLD); INN  Lazarow, Jin & Tu, ICCV 2017
          WINN      Lee et al., CVPR 2018; dissertation (UCSD 2022) section 2.4.1, "Synthesis-step"
 Departs  Released code: one threshold for a batch, compared with the batch mean (`stop="batch"`); the thesis stops each
-         image at its own (`stop="example"`, the default). Thesis: Adam b2 0.99; released code: 0.999. Thesis: dropout in
-         the higher layers can stand for Langevin's noise (`noisy`); the released code has neither.
+         image at its own (`stop="example"`, the default). Thesis: Adam b2 0.99; released code: 0.999. Thesis: dropout
+         in the higher layers can stand for Langevin's noise (`noisy`); the released code has neither.
 Shapes   n images [n, H, W, C] float32; score: images -> [n]. Chains never leave [low, high].
 Checked  tests/ops/test_langevin.py: on a Gaussian the chain has the variance 1 / (1 - epsilon / 4) that theory gives.
 """
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 Array = jax.Array
-Score = Callable[[Array], Array]  # images [n, ...] -> [n]
+Score = Callable[[Array], Array | tuple[Array, Array]]  # images [n, ...] -> [n], or (to climb [n], to judge by [n])
 NoisyScore = Callable[[Array, Array], Array]  # key, images [n, ...] -> [n]
 Schedule = Callable[[Array], Array]  # index of the move, 0, 1, ... -> step size
 _NOISE = 0x6E6F  # "no": the keys of noise inside the score, apart from those of the moves
@@ -98,6 +98,8 @@ def ascend(
 
   `noisy` is the score with fresh noise inside, dropout say: each move follows its gradient, by a key of its own, and
   looks at its value; only the scores that are returned are those of `score`.
+
+  A score may be a pair: chains climb the first, and stop by the second, which is also what is returned.
   """
   if stop not in ("example", "batch"):
     raise ValueError(f"stop is {stop!r}; use 'example' (thesis) or 'batch' (released code)")
@@ -127,12 +129,13 @@ def ascend(
 
   start = (images, rule.init(images), jnp.ones((count,), bool), jnp.zeros((count,), jnp.int32))
   (images, _, active, moves), _ = lax.scan(body, start, jnp.arange(steps, dtype=jnp.int32))
-  scores = score(images)
+  _, scores = _summed(score(images))
   return Chains(images, scores, moves, ~active | reached(scores))
 
 
-def _summed(scores: Array) -> tuple[Array, Array]:
-  return scores.sum(), scores
+def _summed(scores: Array | tuple[Array, Array]) -> tuple[Array, Array]:
+  climbed, judged = scores if isinstance(scores, tuple) else (scores, scores)
+  return climbed.sum(), judged
 
 
 def _size(size: float | Schedule, index: Array) -> Array | float:

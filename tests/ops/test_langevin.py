@@ -335,3 +335,14 @@ def test_noise_inside_the_score_moves_chains_by_a_fresh_draw_at_every_move():
   assert len(set(moves)) == 4
   assert float(run(jax.random.key(9), 1).images[0, 0, 0, 0]) != paths[0]
   np.testing.assert_allclose(run(jax.random.key(0), 4).scores, paths[3], rtol=1e-6)  # those of the quiet score
+
+
+def test_of_a_pair_the_first_is_climbed_and_the_second_stops():
+  """Down a slope of 1 by plain moves of 0.1, until the second score, the distance travelled, has reached 0.35."""
+  plain = Rule(lambda images: (), lambda key, gradient, moment, index: (0.1 * gradient, moment))
+  pair = lambda images: (-_sum(images), 1 - _sum(images))
+  chains = ascend(jax.random.key(0), pair, jnp.ones((3, 1, 1, 1)), rule=plain, steps=10, threshold=0.35)
+  np.testing.assert_allclose(chains.images.ravel(), 0.6, rtol=1e-6)
+  np.testing.assert_allclose(chains.scores, 0.4, rtol=1e-6)
+  assert chains.moves.tolist() == [4, 4, 4]
+  assert chains.stopped.all()
