@@ -26,6 +26,8 @@ class Round(NamedTuple):
   generator: Callable[[Array], Array] | None = None
   latent: Array | None = None
   labels: Array | None = None
+  real_aux: Any = None  # what the critic says of `real` beside its logits
+  fake_aux: Any = None
 
 
 class Term(NamedTuple):
@@ -44,7 +46,8 @@ class Objective(NamedTuple):
 
 def play(critic: Critic, real: Array, fake: Array, **more: Any) -> Round:
   """The Round of one step: the critic's logits of both sides, each computed once, in float32 or better."""
-  return Round(critic, real, fake, _wide(critic(real)[0]), _wide(critic(fake)[0]), **more)
+  (real_out, real_aux), (fake_out, fake_aux) = critic(real), critic(fake)
+  return Round(critic, real, fake, _wide(real_out), _wide(fake_out), real_aux=real_aux, fake_aux=fake_aux, **more)
 
 
 def stateless(value: Callable[[Array, Round], Array]) -> Term:
