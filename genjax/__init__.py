@@ -23,6 +23,10 @@ _HOMES = {
   "Term": "genjax.objectives.terms",
   "wasserstein_critic": "genjax.objectives.logits",
   "gradient_penalty": "genjax.objectives.penalties",
+  "fgsm": "genjax.ops.attack",
+  "pgd": "genjax.ops.attack",
+  "auroc": "genjax.ops.ranking",
+  "expected_calibration_error": "genjax.ops.calibration",
   "load": "genjax.data",
   "run": "genjax.train.loop",
 }

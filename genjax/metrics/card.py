@@ -46,6 +46,7 @@ class Card:
     ema: whether the samples came from averaged parameters, or a word on which; None for what no network made.
     seed: of the measured images.
     precision: of the extractor's products.
+    attack: what made the images adversarial, in words, epsilon on [0, 1]; None for images as they are.
     jax, genjax: versions.
   """
 
@@ -63,6 +64,7 @@ class Card:
   ema: bool | str | None = None
   seed: int | None = None
   precision: str | None = "float32, highest"
+  attack: str | None = None
   jax: str = field(default_factory=lambda: jax.__version__)
   genjax: str = field(default_factory=genjax_version)
 
