@@ -1,7 +1,9 @@
 """What a loss is made of: a Term is a pair of pure functions, an Objective two sums of Terms, a Round all they may see.
 
 Shapes   Every Term returns a float32 scalar. Terms are keyword-free but for the Round, so real and fake cannot be
-         swapped by position.
+         swapped by position. All sums are minimised. A critic is high where an image looks real.
+         Image j of every batch of a round belongs together: a critic or a generator that is told labels has them bound
+         to the places of the batch, so a Term plays it on B images, in that order.
 Checked  tests/objectives/test_terms.py
 """
 
@@ -16,18 +18,24 @@ Critic = Callable[[Array], tuple[Array, Any]]  # images [B, H, W, C] -> (logits 
 
 
 class Round(NamedTuple):
-  """All that a loss may look at in one step. jit prunes what no Term reads."""
+  """All that a loss may look at in one step. jit prunes what no Term reads.
+
+  The critic's Terms and the generator's see a Round each; in the generator's, `fake` depends on its parameters.
+  """
 
   critic: Critic
   real: Array  # [B, H, W, C] float32 in [-1, 1]
   fake: Array  # [B, H, W, C]
   real_out: Array  # [B] logits of `real`, computed once for all Terms
   fake_out: Array  # [B]
-  generator: Callable[[Array], Array] | None = None
-  latent: Array | None = None
-  labels: Array | None = None
-  real_aux: Any = None  # what the critic says of `real` beside its logits
+  generator: Callable[[Array], Array] | None = None  # latents [B, Z] -> images
+  latent: Array | None = None  # [B, Z] those that `fake` was made of
+  labels: Array | None = None  # [B] int32
+  real_aux: Any = None  # the critic's aux of `real`: "features" [B, D], "reconstruction" [B, H, W, C], ...
   fake_aux: Any = None
+  critic_params: Any = None  # what the critic is made of, for Terms of weights
+  generator_params: Any = None
+  critic_at: Callable[[Any], Critic] | None = None  # parameters -> the critic that they make
 
 
 class Term(NamedTuple):
@@ -47,7 +55,7 @@ class Objective(NamedTuple):
 def play(critic: Critic, real: Array, fake: Array, **more: Any) -> Round:
   """The Round of one step: the critic's logits of both sides, each computed once, in float32 or better."""
   (real_out, real_aux), (fake_out, fake_aux) = critic(real), critic(fake)
-  return Round(critic, real, fake, _wide(real_out), _wide(fake_out), real_aux=real_aux, fake_aux=fake_aux, **more)
+  return Round(critic, real, fake, wide(real_out), wide(fake_out), real_aux=real_aux, fake_aux=fake_aux, **more)
 
 
 def stateless(value: Callable[[Array, Round], Array]) -> Term:
@@ -58,6 +66,11 @@ def stateless(value: Callable[[Array, Round], Array]) -> Term:
 def on_logits(value: Callable[[Array, Array], Array]) -> Term:
   """A Term from a function of (real logits, fake logits), always in that order."""
   return stateless(lambda key, round: value(round.real_out, round.fake_out))
+
+
+def on_features(value: Callable[[Array, Array], Array]) -> Term:
+  """A Term from a function of the critic's (real features, fake features) [B, D], in float32 or better."""
+  return stateless(lambda key, round: value(*(read(round, side, "features") for side in ("real", "fake"))))
 
 
 def total(*weighted: tuple[float, Term]) -> Term:
@@ -75,5 +88,53 @@ def total(*weighted: tuple[float, Term]) -> Term:
   return Term(lambda: tuple(term.init() for _, term in weighted), apply)
 
 
-def _wide(logits: Array) -> Array:
-  return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+def every(k: int, term: Term) -> Term:
+  """A lazy Term: k times its value in the first of every k steps, 0 and no work in the others; the mean is the Term's.
+
+  Its state is (steps so far, the Term's own), which changes only when the Term is played. The optimiser sees a large
+  gradient rarely, so its memory must be long: R1 every 16 steps diverges at Adam b2 0.9 and is fine at 0.99.
+
+  Raises:
+    ValueError: k is not at least 1.
+  """
+  if k < 1:
+    raise ValueError(f"every {k} steps; use 1 or more")
+
+  def apply(key, state, round):
+    count, inner = state
+    due = lambda: term.apply(key, inner, round)
+    shape = jax.eval_shape(due)[0]
+    value, inner = jax.lax.cond(count % k == 0, due, lambda: (jnp.zeros(shape.shape, shape.dtype), inner))
+    return k * value, (count + 1, inner)
+
+  return Term(lambda: (jnp.zeros((), jnp.int32), term.init()), apply)
+
+
+def read(round: Round, side: str, name: str) -> Array:
+  """What the critic says besides its logits of the "real" or the "fake" images, in float32 or better.
+
+  Raises:
+    ValueError: the critic does not say it.
+  """
+  aux = {"real": round.real_aux, "fake": round.fake_aux}[side]
+  if not hasattr(aux, "keys") or name not in aux:
+    told = ", ".join(sorted(aux)) if hasattr(aux, "keys") else "nothing"
+    raise ValueError(f"this Term reads aux[{name!r}] of the critic, which tells {told}; use a critic that returns it")
+  return wide(aux[name])
+
+
+def given(round: Round, name: str) -> Any:
+  """A field of the Round that only some Terms need.
+
+  Raises:
+    ValueError: it is None.
+  """
+  value = getattr(round, name)
+  if value is None:
+    raise ValueError(f"this Term needs {name} in its Round; give it: play(critic, real, fake, {name}=...)")
+  return value
+
+
+def wide(values: Array) -> Array:
+  """As float32, or as it is where it is finer."""
+  return values.astype(jnp.promote_types(values.dtype, jnp.float32))
