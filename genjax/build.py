@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from genjax.command import UsageError, arguments, pick
-from genjax.parts import SYSTEMS
+from genjax.parts import NOISES, SAMPLERS, SAMPLES, SYSTEMS, Made, make
 
 _AUGMENT = 0x617567  # "aug": the preparation's key of a step, apart from those that the system splits off
 
@@ -24,6 +24,7 @@ class Parts(NamedTuple):
   shape: tuple[int, int, int]
   kernels: Callable[[Any], dict[str, Any]]  # key -> pieces that bench times
   views: Mapping[str, Callable[[Any], Callable[[Any], Any]]]  # of a state; see parts.Made
+  canvas: Callable[..., Any] | None = None  # key, state, n, mesh -> images, larger than `shape`; by section `sample`
 
 
 def build(config: ConfigDict) -> Parts:
@@ -48,6 +49,7 @@ def build(config: ConfigDict) -> Parts:
     crop = augment.get("crop", 0)
     shape = (crop, crop, opened.shape[2]) if crop else tuple(opened.shape)
     made = pick(SYSTEMS, config.system, "system")(config, shape, opened.classes)
+    canvas = _canvas(config, shape, made) if "sample" in config else None
   except UsageError:
     raise
   except (ValueError, TypeError, OSError) as error:
@@ -62,7 +64,25 @@ def build(config: ConfigDict) -> Parts:
     step=lambda key, state, raw: system.step(key, state, prepared(key, raw)),
     evaluate=system.evaluate and (lambda key, state, raw: system.evaluate(key, state, prepared(key, raw))),
   )
-  return Parts(whole, opened, shape, made.kernels, made.views)
+  return Parts(whole, opened, shape, made.kernels, made.views, canvas)
+
+
+def _canvas(config: ConfigDict, shape: tuple[int, int, int], made: Made) -> Callable[..., Any]:
+  """Pictures of the size that section `sample` says; the work of each is split over the devices of a mesh."""
+  from jax import lax
+
+  from genjax.ops.canvas import Stage
+  from genjax.train.mesh import batch_sharding
+
+  noise, rule = make(NOISES, config, "noise", shape), make(SAMPLERS, config, "sampler")
+  draw = make(SAMPLES, config, "sample", noise, rule, shape)
+  stages = made.views.get("stages") or (lambda state: [Stage(made.views["score"](state), state.bounds)])
+
+  def canvas(key, state, n, mesh):
+    spread = lambda lanes: lax.with_sharding_constraint(lanes, batch_sharding(mesh))
+    return draw(key, stages(state), n, mesh.size, spread)
+
+  return canvas
 
 
 def _splits(config: ConfigDict) -> tuple[str, str]:

@@ -110,11 +110,12 @@ def _sample(request: Request) -> int:
 
   from genjax.ops.augment import to_uint8
   from genjax.train import log
+  from genjax.train.mesh import make_mesh, replicated
 
   out = request.options.get("out") or os.path.join(request.workdir, "samples.png")
   if not out.endswith((".png", ".npz")):
     raise UsageError(f"--out {out!r}; use a name that ends in .png (one grid) or .npz (array 'images')")
-  count = request.options.get("n", 64)
+  count = request.options.get("n", 1 if "sample" in request.config else 64)
   if count < 1:
     raise UsageError(f"--n {count}; at least 1")
   parts = build(request.config)
@@ -122,11 +123,16 @@ def _sample(request: Request) -> int:
     raise UsageError(f"system {request.config.system.name} has no samples")
   state, step = _restored(request, parts)
   key = jax.random.key(request.options.get("seed", 0))
-  images = np.asarray(to_uint8(jax.jit(parts.system.sample, static_argnums=2)(key, state, count)))
+  if parts.canvas is None:
+    images = jax.jit(parts.system.sample, static_argnums=2)(key, state, count)
+  else:
+    mesh = make_mesh()
+    images = jax.jit(parts.canvas, static_argnums=(2, 3))(key, jax.device_put(state, replicated(mesh)), count, mesh)
+  images = np.asarray(to_uint8(images))
   if out.endswith(".npz"):
     np.savez_compressed(out, images=images)
   else:
-    log.save_png(out, log.grid(images))
+    log.save_png(out, images[0] if count == 1 and parts.canvas else log.grid(images))
   print(f"{count} images of step {step} in {out}")
   return 0
 

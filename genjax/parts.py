@@ -28,13 +28,17 @@ OBJECTIVES = {
   "winn": "genjax.objectives.zoo:winn_objective",
   "inn": "genjax.objectives.zoo:inn_objective",
 }
+SAMPLES = {  # what `genjax sample` writes where a config has a section `sample`: (noise, sampler, shape) -> pictures
+  "canvas": "genjax.ops.canvas:canvases",
+}
 
 
 class Made(NamedTuple):
   """What a row of SYSTEMS gives.
 
   `views` are ways to read a state: name -> (state) -> function of images [B, H, W, C] in [-1, 1]. "score" gives f [B],
-  "classify" class logits [B, K], both by the weights that sample.
+  "classify" class logits [B, K], both by the weights that sample. "stages", where there is a cascade, gives a sequence
+  of ops.canvas.Stage instead.
   """
 
   system: Any
