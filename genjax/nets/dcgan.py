@@ -1,0 +1,139 @@
+"""DCGAN: a generator of transposed convolutions, a critic of strided ones.
+
+Papers   DCGAN  Radford, Metz & Chintala 2016, arXiv:1511.06434: all convolutions stride 2, batch normalisation except
+         at the generator's output and the critic's input, ReLU and leaky ReLU (0.2), tanh; weights N(0, 0.02^2)
+Departs  4x4 kernels, which stride 2 covers evenly (the paper's figure: 5x5). No sigmoid: a critic gives logits. Widths
+         and their number are free, so small images do. Other norms for objectives with a gradient penalty, which
+         has no meaning where images of a batch are mixed (WGAN-GP, section 4).
+Shapes   latent [B, Z] -> images [B, H, W, C] in [-1, 1]; images -> (logits [B], aux); H and W are multiples of
+         2^len(widths). With `classes` both take labels [B] too.
+Checked  tests/nets/test_gan_nets.py: the transposed convolution against lax's own, parameter counts by hand.
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from genjax.nets.convnet import Conv, layer_norm
+from genjax.nets.labels import beside, logit
+from genjax.ops.conv import by_input
+
+Array = jax.Array
+Norm = Literal["batch", "layer", "none"]
+EDGES = ((1, 1), (1, 1))
+START = nn.initializers.normal(0.02)
+
+
+class DCGANGenerator(nn.Module):
+  """A grid from one linear layer, doubled by each transposed convolution.
+
+  Attributes:
+    shape: H, W, C.
+    widths: channels of the grid and of every layer before the last; each is followed by one doubling.
+    norm: of the hidden layers.
+    classes: number of labels, or None.
+    dtype: of the convolutions.
+  """
+
+  shape: tuple[int, int, int]
+  widths: tuple[int, ...] = (1024, 512, 256, 128)
+  norm: Norm = "batch"
+  classes: int | None = None
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, latent: Array, labels: Array | None = None) -> Array:
+    height, width = _grid(self.shape, len(self.widths))
+    x = nn.Dense(height * width * self.widths[0], kernel_init=START)(beside(latent, labels, self.classes))
+    x = x.reshape(-1, height, width, self.widths[0]).astype(self.dtype)
+    for channels in (*self.widths[1:], self.shape[2]):
+      x = nn.relu(normalise(x, self.norm))
+      x = Doubling(channels, dtype=self.dtype)(x)
+    return jnp.tanh(x.astype(jnp.float32))
+
+
+class DCGANCritic(nn.Module):
+  """Strided convolutions, then one number.
+
+  Attributes:
+    widths: channels of the convolutions, each halves the image.
+    norm: of all but the first.
+    classes: number of labels, or None.
+    dtype: of the convolutions.
+  """
+
+  widths: tuple[int, ...] = (128, 256, 512, 1024)
+  norm: Norm = "batch"
+  classes: int | None = None
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: Array, labels: Array | None = None) -> tuple[Array, dict[str, Array]]:
+    _grid(images.shape[1:], len(self.widths))
+    x = images.astype(self.dtype)
+    for number, channels in enumerate(self.widths):
+      x = Conv(channels, (4, 4), strides=(2, 2), padding=EDGES, kernel_init=START, dtype=self.dtype)(x)
+      if number:
+        x = normalise(x, self.norm)
+      x = nn.leaky_relu(x, 0.2)
+    features = x.reshape(x.shape[0], -1).astype(jnp.float32)
+    return logit(features, labels, self.classes, kernel_init=START), {"features": features}
+
+
+class Doubling(nn.Module):
+  """A transposed 4x4 convolution of stride 2: exactly twice as high and wide.
+
+  Attributes:
+    channels: of the result.
+    dtype: of the convolution.
+  """
+
+  channels: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    kernel = self.param("kernel", START, (4, 4, self.channels, x.shape[-1]))
+    bias = self.param("bias", nn.initializers.zeros, (self.channels,))
+    doubled = by_input(kernel.astype(self.dtype), x.astype(self.dtype), EDGES, (2, 2))
+    return doubled + bias.astype(self.dtype)[None, None, None]
+
+
+def normalise(x: Array, norm: Norm) -> Array:
+  """The norm by name, only inside a flax module; batch statistics of this batch where they may be written, else the
+  averaged ones."""
+  match norm:
+    case "batch":
+      return BatchNorm()(x)
+    case "layer":
+      return layer_norm()(x).astype(x.dtype)
+    case "none":
+      return x
+  raise ValueError(f"norm {norm!r}; use 'batch', 'layer' or 'none'")
+
+
+class BatchNorm(nn.Module):
+  """Batch normalisation that trains where its statistics may be written (`mutable=["batch_stats"]`), else uses them."""
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    averaged = not self.is_mutable_collection("batch_stats")
+    norm = nn.BatchNorm(averaged, momentum=0.9, epsilon=1e-5, dtype=jnp.float32, scale_init=_around_one)
+    return norm(x).astype(x.dtype)
+
+
+def _around_one(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
+  return 1 + 0.02 * jax.random.normal(key, shape, dtype)
+
+
+def _grid(shape: tuple[int, ...], halvings: int) -> tuple[int, int]:
+  """Height and width after as many halvings."""
+  height, width = shape[:2]
+  times = 2**halvings
+  if height % times or width % times or min(height, width) < times:
+    raise ValueError(
+      f"images {height}x{width} are not {times} times a grid; use another number of widths than {halvings}"
+    )
+  return height // times, width // times

@@ -1,0 +1,71 @@
+"""Fully connected generator and critic: for points, and for images small enough to need no convolution.
+
+Papers   GAN  Goodfellow et al. 2014, arXiv:1406.2661; WGAN-GP  arXiv:1704.00028, appendix: three layers of 512 for its
+         toy sets
+Shapes   latent [B, Z] -> images [B, H, W, C]; images -> (logits [B], aux). With `classes` both take labels [B] too.
+Checked  tests/nets/test_gan_nets.py
+"""
+
+import math
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from genjax.nets.labels import beside, logit
+
+Array = jax.Array
+ACTIVATIONS = {"relu": nn.relu, "leaky": lambda x: nn.leaky_relu(x, 0.2), "tanh": nn.tanh, "swish": nn.swish}
+Activation = Literal["relu", "leaky", "tanh", "swish"]
+
+
+class MLPGenerator(nn.Module):
+  """Hidden layers, then a linear one to the image.
+
+  Attributes:
+    shape: H, W, C.
+    widths: of the hidden layers.
+    activation: of the hidden layers.
+    bounded: tanh at the end, so that images are in [-1, 1]; without it they are real numbers.
+    classes: number of labels, or None.
+  """
+
+  shape: tuple[int, int, int]
+  widths: tuple[int, ...] = (512, 512, 512)
+  activation: Activation = "relu"
+  bounded: bool = True
+  classes: int | None = None
+
+  @nn.compact
+  def __call__(self, latent: Array, labels: Array | None = None) -> Array:
+    x = _hidden(beside(latent, labels, self.classes), self.widths, self.activation)
+    x = nn.Dense(math.prod(self.shape))(x).reshape(-1, *self.shape)
+    return jnp.tanh(x) if self.bounded else x
+
+
+class MLPCritic(nn.Module):
+  """Hidden layers, then one number.
+
+  Attributes:
+    widths: of the hidden layers.
+    activation: of the hidden layers.
+    classes: number of labels, or None.
+  """
+
+  widths: tuple[int, ...] = (512, 512, 512)
+  activation: Activation = "relu"
+  classes: int | None = None
+
+  @nn.compact
+  def __call__(self, images: Array, labels: Array | None = None) -> tuple[Array, dict[str, Array]]:
+    features = _hidden(images.reshape(images.shape[0], -1), self.widths, self.activation)
+    return logit(features, labels, self.classes), {"features": features}
+
+
+def _hidden(x: Array, widths: tuple[int, ...], activation: Activation) -> Array:
+  if activation not in ACTIVATIONS:
+    raise ValueError(f"activation {activation!r}; use one of {', '.join(ACTIVATIONS)}")
+  for width in widths:
+    x = ACTIVATIONS[activation](nn.Dense(width, kernel_init=nn.initializers.he_normal())(x))
+  return x
