@@ -1,6 +1,8 @@
 """WINN: one CNN classifies real images from its own, and generates by ascending its own score on the image.
 
-Papers   WINN  Lee, Xu, Fan & Tu, CVPR 2018; dissertation (UCSD 2022) chapter 2, Algorithm 1 (WINN-single), eq 2.6, 2.7
+Papers   WINN  Lee, Xu, Fan & Tu, CVPR 2018; dissertation (UCSD 2022) chapter 2, Algorithm 1 (WINN-single), eq 2.6, 2.7;
+         section 2.4.2, eq 2.9 (cascades)
+         INN  Lazarow, Jin & Tu, ICCV 2017: the same with `objective=inn_objective()`
 Departs  One `step` is one turn of Algorithm 1: classification, then synthesis. Algorithm 1 makes k updates a turn, each
          from fresh draws; here, as in the released code, k passes over one batch of positives and as many
          pseudo-negatives, drawn once. Every turn draws new p0 images, as in Algorithm 1 (released code: from a fixed
@@ -9,12 +11,14 @@ Departs  One `step` is one turn of Algorithm 1: classification, then synthesis. 
          Named switches where the released code differs from the thesis: `stop` (per batch), `sampler` (b2 0.999),
          `pool_dtype` (8 bit, its images go through PNG files), `ramp` (5: the first turns see 1/5, 2/5 ... of a batch).
          `ema` is ours: an average of the weights to sample from; 0 samples from the weights themselves, as published.
+         A net with dropout drops while it learns and while chains climb (thesis: in place of Langevin's noise; released
+         code: no dropout), with one draw for all images of an update or a move; never where f is measured.
 Shapes   n positives a step, m a minibatch (m positives and m pseudo-negatives), r new pseudo-negatives a step; m
          divides n, r, the capacity, and is a multiple of the devices. Position j of a minibatch uses pool lane j.
-Checked  tests/systems/test_winn.py and tests/systems/contract.py.
+Checked  tests/systems/test_winn.py, test_winn_cascade.py and contract.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -29,8 +33,13 @@ from genjax.objectives.terms import Objective, play
 from genjax.objectives.zoo import winn_objective
 from genjax.ops import langevin, pool
 from genjax.ops.augment import to_uint8, to_unit
+from genjax.systems import cascade
+from genjax.systems.cascade import Cascade, Stages
 
 Array = jax.Array
+
+
+_DROPOUT, _HAND_OVER = 0x6472, 0x686F  # keys of a step apart from those that it splits off
 
 
 class State(NamedTuple):
@@ -41,6 +50,7 @@ class State(NamedTuple):
   terms: Any  # of the objective
   pool: pool.Pool  # all pseudo-negatives so far
   bounds: Array  # [2] least and greatest f over positives, of the weights that sample
+  cascade: Cascade | None  # of earlier stages; None without a cascade
 
 
 def winn(
@@ -66,8 +76,11 @@ def winn(
   capacity: int = 10_000,
   policy: pool.Policy = "reservoir",
   pool_dtype: Literal["float32", "uint8"] = "float32",
+  cascades: int = 1,
+  cascade_steps: int | None = None,
+  starts: int = 10_000,
 ) -> System:
-  """WINN-single as a System.
+  """WINN as a System: WINN-single, or a cascade of K stages.
 
   Args:
     net: images [B, H, W, C] -> (logits [B], aux).
@@ -87,6 +100,9 @@ def winn(
     synthesis_batch: images synthesised together; None: all at once.
     initial: p0 images in the pool at the start.
     capacity, policy, pool_dtype: of the pool.
+    cascades: K; 1 is WINN-single.
+    cascade_steps: turns of each stage; the last one goes on for as long as the run does. Released code: 100.
+    starts: images that a stage hands over; the chains of the next one start from them. They go into the pool too.
 
   Raises:
     ValueError: sizes that do not divide, with the sizes to use.
@@ -94,35 +110,24 @@ def winn(
   objective = objective or winn_objective()
   sampler = sampler or langevin.adam(0.01, b1=0.9, b2=0.99)
   chunk = synthesis_batch or synthesis
-  for name, size in (("synthesis", synthesis), ("initial", initial), ("capacity", capacity)):
-    if size < minibatch or size % minibatch:
-      nearest = max(size // minibatch, 1) * minibatch
-      raise ValueError(f"{name} {size} is not a multiple of the minibatch {minibatch}; use {nearest}")
-  if initial > capacity:
-    raise ValueError(f"initial {initial} is more than the pool's capacity {capacity}")
-  if synthesis % chunk or chunk % minibatch:
-    raise ValueError(
-      f"synthesis_batch {chunk} must divide synthesis {synthesis} and be a multiple of minibatch {minibatch}"
-    )
-  if not 0 <= ema < 1:
-    raise ValueError(f"ema {ema} is not in [0, 1)")
-  for name, size in (("passes", passes), ("ramp", ramp)):
-    if size < 1:
-      raise ValueError(f"{name} {size}; use at least 1")
-  for name, value, known in (
-    ("stop", stop, ("example", "batch")),
-    ("policy", policy, ("reservoir", "ring")),
-    ("pool_dtype", pool_dtype, ("float32", "uint8")),
-  ):
-    if value not in known:
-      raise ValueError(f"{name} {value!r}; use {known[0]!r} or {known[1]!r}")
+  sizes = {"synthesis": synthesis, "initial": initial, "capacity": capacity}
+  counts = {"passes": passes, "ramp": ramp, "cascades": cascades}
+  if cascades > 1:
+    sizes["starts"], counts["cascade_steps"] = starts, cascade_steps or 0
+  words = {
+    "stop": (stop, "example", "batch"),
+    "policy": (policy, "reservoir", "ring"),
+    "pool_dtype": (pool_dtype, "float32", "uint8"),
+  }
+  _check_settings(minibatch=minibatch, chunk=chunk, sizes=sizes, counts=counts, words=words, ema=ema)
+  noisy = bool(getattr(net, "dropout", 0.0))
 
   def optimizer(updates_per_turn: int) -> optax.GradientTransformation:
     schedule = rate if decay_steps is None else optax.cosine_decay_schedule(rate, decay_steps * updates_per_turn)
     return optax.adam(schedule, b1=b1, b2=b2)
 
-  def critic(params):
-    return lambda images: net.apply(params, images)
+  def critic(params, key):
+    return lambda images: net.apply(params, images, rngs={"dropout": key} if noisy else None)
 
   def score(params):
     return lambda images: net.apply(params, images)[0]
@@ -133,6 +138,9 @@ def winn(
   def recall(flat: Array) -> Array:
     images = flat.reshape(*flat.shape[:-1], *shape)
     return to_unit(images) if pool_dtype == "uint8" else images
+
+  def empty(size: int) -> pool.Pool:
+    return pool.empty(minibatch, size // minibatch, shape, jnp.dtype(pool_dtype))
 
   def start(key: Array, n: int) -> Array:
     """n images of p0 in the order of the lanes: every chunk of noise is spread over all lanes."""
@@ -145,19 +153,51 @@ def winn(
     thresholds = () if stop == "batch" else (images.shape[0],)
     threshold = jax.random.uniform(key_threshold, thresholds, minval=bounds[0], maxval=bounds[1])
     return langevin.ascend(
-      key_move, score(params), images, rule=sampler, steps=ascent_steps, threshold=threshold, stop=stop
+      key_move,
+      score(params),
+      images,
+      rule=sampler,
+      steps=ascent_steps,
+      threshold=threshold,
+      stop=stop,
+      noisy=(lambda key, images: critic(params, key)(images)[0]) if noisy else None,
     )
 
-  def synthesise(key: Array, params: Any, bounds: Array) -> langevin.Chains:
-    """r new images, chunk by chunk; every leaf [r, ...] in the order of the lanes."""
+  def from_stage_before(key: Array, past: Cascade | None) -> Array:
+    """Where the chains of the present stage start: p0, then what the stage before has handed over."""
+    if past is None:
+      return noise(key, chunk)
+    drawn = lambda: recall(pool.draw(key, past.starts, chunk)).reshape(chunk, *shape)
+    return lax.cond(past.starts.count[0] > 0, drawn, lambda: noise(key, chunk))
+
+  def synthesise(key: Array, params: Any, bounds: Array, past: Cascade | None, n: int = synthesis) -> langevin.Chains:
+    """n new images, chunk by chunk; every leaf [n, ...] in the order of the lanes."""
 
     def one(key: Array) -> langevin.Chains:
       key_noise, key_climb = jax.random.split(key)
-      chains = climb(key_climb, params, noise(key_noise, chunk), bounds)
+      chains = climb(key_climb, params, from_stage_before(key_noise, past), bounds)
       return jax.tree.map(lambda leaf: pool.to_lanes(leaf, minibatch), chains)
 
-    chains = lax.map(one, jax.random.split(key, synthesis // chunk))  # [chunks, lanes, chunk / lanes, ...]
-    return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1).reshape(synthesis, *leaf.shape[3:]), chains)
+    chains = lax.map(one, jax.random.split(key, n // chunk))  # [chunks, lanes, chunk / lanes, ...]
+    return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1).reshape(n, *leaf.shape[3:]), chains)
+
+  def hand_over(key: Array, state: State) -> State:
+    """Before the first turn of a next stage: the weights are kept, and `starts` of their images are handed over."""
+    if state.cascade is None:
+      return state
+
+    def ends(state: State) -> State:
+      key_climb, key_starts, key_pool = jax.random.split(key, 3)
+      params = state.ema if ema else state.params
+      images = store(synthesise(key_climb, params, state.bounds, state.cascade, starts).images)
+      handed = pool.append(key_starts, state.cascade.starts, images, policy="ring")
+      return state._replace(
+        cascade=cascade.close(state.cascade, params, state.bounds, handed),
+        pool=pool.append(key_pool, state.pool, images, policy=policy),
+      )
+
+    stage = jnp.minimum(state.step // cascade_steps, cascades - 1)
+    return lax.cond(stage > state.cascade.ended, ends, lambda state: state, state)
 
   def minibatches(images: Array) -> Array:
     """[n, ...] -> [n / m, m, ...], position j of every minibatch from the same contiguous run: no exchange."""
@@ -167,12 +207,7 @@ def winn(
     _check(batch["image"].shape, shape, minibatch)
     key_net, key_noise, key_pool = jax.random.split(key, 3)
     params = net.init(key_net, jnp.zeros((1, *shape)))
-    filled = pool.append(
-      key_pool,
-      pool.empty(minibatch, capacity // minibatch, shape, jnp.dtype(pool_dtype)),
-      store(start(key_noise, initial)),
-      policy=policy,
-    )
+    filled = pool.append(key_pool, empty(capacity), store(start(key_noise, initial)), policy=policy)
     return State(
       step=jnp.zeros((), jnp.int32),
       params=params,
@@ -181,12 +216,14 @@ def winn(
       terms=objective.critic.init(),
       pool=filled,
       bounds=jnp.zeros((2,)),
+      cascade=None if cascades == 1 else cascade.begin(params, cascades, empty(starts)),
     )
 
   def step(key: Array, state: State, batch: Batch) -> tuple[State, Metrics]:
     real = batch["image"]
     _check(real.shape, shape, minibatch)
     key_draw, key_update, key_synthesise, key_pool = jax.random.split(key, 4)
+    state = hand_over(jax.random.fold_in(key, _HAND_OVER), state)
     reals = minibatches(real)
     count = reals.shape[0]
     fakes = recall(pool.draw(key_draw, state.pool, real.shape[0])).swapaxes(0, 1)
@@ -198,8 +235,9 @@ def winn(
       place = index % used
 
       def loss(params):
-        round = play(critic(params), reals[place], fakes[place])
-        value, after = objective.critic.apply(jax.random.fold_in(key_update, index), terms, round)
+        key_term = jax.random.fold_in(key_update, index)
+        round = play(critic(params, jax.random.fold_in(key_term, _DROPOUT)), reals[place], fakes[place])
+        value, after = objective.critic.apply(key_term, terms, round)
         return value, (after, {"loss": value, "wasserstein": round.real_out.mean() - round.fake_out.mean()})
 
       gradient, (terms, metrics) = jax.grad(loss, has_aux=True)(params)
@@ -215,7 +253,7 @@ def winn(
     params, average, moments, terms, sums = lax.fori_loop(0, passes * used, update, carry)
 
     bounds = _bounds(score(params), reals, stop)
-    chains = synthesise(key_synthesise, params, bounds)
+    chains = synthesise(key_synthesise, params, bounds, state.cascade)
     after = pool.append(key_pool, state.pool, store(chains.images), policy=policy)
     metrics = {name: value / (passes * used) for name, value in sums.items()} | {
       "f_least": bounds[0],
@@ -226,18 +264,19 @@ def winn(
     }
     if ema:
       bounds = _bounds(score(average), reals, stop)
-    return State(state.step + 1, params, average, moments, terms, after, bounds), metrics
+    return State(state.step + 1, params, average, moments, terms, after, bounds, state.cascade), metrics
 
   def sample(key: Array, state: State, n: int) -> Array:
-    """n new images from p0; always in batches of `synthesis_batch`, so that memory does not grow with n.
+    """n new images from p0, through every stage that there is.
 
-    In the order of the lanes, like the synthesis: devices that share the images share the work of every batch.
+    Always in batches of `synthesis_batch`, so that memory does not grow with n, and in the order of the lanes, like the
+    synthesis: devices that share the images share the work of every batch.
     """
-    params = state.ema if ema else state.params
+    path = stages(state)
 
     def one(key: Array) -> Array:
       key_noise, key_climb = jax.random.split(key)
-      return pool.to_lanes(climb(key_climb, params, noise(key_noise, chunk), state.bounds).images, minibatch)
+      return pool.to_lanes(cascade.through(key_climb, path, noise(key_noise, chunk), climb), minibatch)
 
     images = lax.map(one, jax.random.split(key, -(-n // chunk)))  # [chunks, lanes, chunk / lanes, ...]
     images = images.swapaxes(0, 1).reshape(minibatch, -1, *shape)
@@ -259,6 +298,11 @@ def winn(
   return System(init, step, sample, evaluate)
 
 
+def stages(state: State) -> Stages:
+  """What a sample goes through at this state: the snapshots of ended stages, then the weights that sample."""
+  return cascade.stages(state.cascade, state.params if state.ema is None else state.ema, state.bounds)
+
+
 def _bounds(score: Callable[[Array], Array], reals: Array, stop: str) -> Array:
   """Least and greatest f over the positives [minibatches, m, ...], or over the minibatches' means; [2]."""
   values = lax.map(score, reals)
@@ -268,6 +312,37 @@ def _bounds(score: Callable[[Array], Array], reals: Array, stop: str) -> Array:
 
 def _norm(tree: Any) -> Array:
   return jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(tree)))
+
+
+def _check_settings(
+  *,
+  minibatch: int,
+  chunk: int,
+  sizes: Mapping[str, int],
+  counts: Mapping[str, int],
+  words: Mapping[str, tuple[str, str, str]],
+  ema: float,
+) -> None:
+  """`sizes` are whole minibatches, `counts` at least 1, `words` (given, and the two that there are)."""
+  for name, size in sizes.items():
+    if size < minibatch or size % minibatch:
+      nearest = max(size // minibatch, 1) * minibatch
+      raise ValueError(f"{name} {size} is not a multiple of the minibatch {minibatch}; use {nearest}")
+  if sizes["initial"] > sizes["capacity"]:
+    raise ValueError(f"initial {sizes['initial']} is more than the pool's capacity {sizes['capacity']}")
+  for name in ("synthesis", "starts"):
+    if sizes.get(name, 0) % chunk or chunk % minibatch:
+      raise ValueError(
+        f"synthesis_batch {chunk} must divide {name} {sizes[name]} and be a multiple of minibatch {minibatch}"
+      )
+  if not 0 <= ema < 1:
+    raise ValueError(f"ema {ema} is not in [0, 1)")
+  for name, size in counts.items():
+    if size < 1:
+      raise ValueError(f"{name} {size}; use at least 1")
+  for name, (value, *known) in words.items():
+    if value not in known:
+      raise ValueError(f"{name} {value!r}; use {known[0]!r} or {known[1]!r}")
 
 
 def _check(image: tuple[int, ...], shape: tuple[int, int, int], minibatch: int) -> None:
