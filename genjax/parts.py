@@ -1,4 +1,4 @@
-"""Names in a config, and what they stand for: nets, noises, samplers, objectives, systems. A new one is a row.
+"""Names in a config, and what they stand for: nets, generators, noises, samplers, objectives, systems. A new one is a row.
 
 A name is resolved when it is asked for, so that reading a command line starts no JAX.
 
@@ -11,10 +11,16 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from genjax.command import arguments, pick
+from genjax.command import UsageError, arguments, pick
 
 NETS = {
   "convnet": "genjax.nets.convnet:ConvNet",
+  "dcgan": "genjax.nets.dcgan:DCGANCritic",
+  "mlp": "genjax.nets.mlp:MLPCritic",
+}
+GENERATORS = {
+  "dcgan": "genjax.nets.dcgan:DCGANGenerator",
+  "mlp": "genjax.nets.mlp:MLPGenerator",
 }
 NOISES = {
   "decoder": "genjax.nets.noise:decoder",
@@ -27,6 +33,7 @@ SAMPLERS = {
 OBJECTIVES = {
   "winn": "genjax.objectives.zoo:winn_objective",
   "inn": "genjax.objectives.zoo:inn_objective",
+  "wgan_gp": "genjax.objectives.zoo:wgan_gp",
 }
 SAMPLES = {  # what `genjax sample` writes where a config has a section `sample`: (noise, sampler, shape) -> pictures
   "canvas": "genjax.ops.canvas:canvases",
@@ -88,4 +95,36 @@ def _winn(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) 
   return Made(system, kernels, {"score": lambda state: score(state.params if state.ema is None else state.ema)})
 
 
-SYSTEMS = {"winn": _winn}  # name -> (config, shape, classes of the data or None) -> Made
+def _gan(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) -> Made:
+  import jax
+  import jax.numpy as jnp
+
+  from genjax.core import Kernel
+  from genjax.systems.gan import gan
+
+  told = config.system.get("classes")
+  if told is not None and told != classes:
+    raise UsageError(f"config.system.classes={told}, but the data has {classes or 'no'} classes; use {classes}")
+  generator, critic = make(GENERATORS, config, "generator", shape), make(NETS, config, "net")
+  objective = make(OBJECTIVES, config, "objective")
+  system = gan(generator, critic, shape=shape, objective=objective, **arguments(config.system, gan, "system"))
+  count = config.data.batch
+
+  def kernels(key):
+    batch = {"image": jnp.zeros((count, *shape)), "label": jnp.zeros((count,), jnp.int32)}
+    state = jax.jit(system.init)(key, batch)
+    paint = lambda key, state: system.sample(key, state, count)
+    bare = lambda key, state, images: jax.grad(lambda x: score(state)(x).sum())(images)
+    rows = {"generator": Kernel(paint, (key, state), count, "images")}
+    if told is None:
+      rows["bare gradient"] = Kernel(bare, (key, state, batch["image"]), count, "image-gradient steps")
+    return rows
+
+  def score(state):
+    variables = {"params": state.params.critic, **state.moving.critic}
+    return lambda images: critic.apply(variables, images)[0]
+
+  return Made(system, kernels, {"score": score} if told is None else {})
+
+
+SYSTEMS = {"winn": _winn, "gan": _gan}  # name -> (config, shape, classes of the data or None) -> Made

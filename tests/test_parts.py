@@ -8,7 +8,13 @@ from ml_collections import ConfigDict
 from genjax import parts
 from genjax.command import UsageError
 
-TABLES = {"net": parts.NETS, "noise": parts.NOISES, "sampler": parts.SAMPLERS, "objective": parts.OBJECTIVES}
+TABLES = {
+  "net": parts.NETS,
+  "generator": parts.GENERATORS,
+  "noise": parts.NOISES,
+  "sampler": parts.SAMPLERS,
+  "objective": parts.OBJECTIVES,
+}
 
 
 @pytest.mark.parametrize(("table", "name"), [(table, name) for table, rows in TABLES.items() for name in rows])

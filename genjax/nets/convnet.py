@@ -2,16 +2,21 @@
 
 Papers   WINN  Lee et al., CVPR 2018, "Appendix C" (as in the released notebooks; the appendix was not published)
 Departs  Block widths are free; the default is the 64x64 net of the textures and CelebA, 2,354,177 parameters.
-Shapes   images [B, H, W, C] float32, any H and W that survive the poolings -> logits [B] float32.
+         Head: with `classes` it classifies too (the thesis' 2.5.6 uses other nets).
+         Dropout, where asked for, comes after the activations of the last block.
+Shapes   images [B, H, W, C] float32, any H and W that survive the poolings -> logits [B] float32, aux.
 Checked  tests/nets/test_convnet.py: the parameter count, the first layer unnormalised, the norm's axes.
 """
 
 from functools import partial
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.nets.heads import Drop, Head
+from genjax.nets.pooling import check_sides
 from genjax.ops.conv import general
 
 Array = jax.Array
@@ -40,19 +45,20 @@ class ConvNet(nn.Module):
     blocks: widths of the convolutions, block by block.
     std: of the initial weights.
     dtype: of the convolutions; norms and the logit are float32.
+    classes, f_on: of the head, see nets/heads.py.
+    dropout: rate after the activations of the last block.
   """
 
   blocks: tuple[tuple[int, ...], ...] = ((32, 64), (64, 128), (128, 256), (256, 512))
   std: float = 0.02
   dtype: jnp.dtype = jnp.float32
+  classes: int | None = None
+  f_on: Literal["logits", "features"] = "logits"
+  dropout: float = 0.0
 
   @nn.compact
   def __call__(self, images: Array) -> tuple[Array, dict[str, Array]]:
-    if min(images.shape[1:3]) < 2 ** len(self.blocks):
-      raise ValueError(
-        f"images {images.shape[1]}x{images.shape[2]} do not survive {len(self.blocks)} poolings; "
-        f"use fewer blocks, or sides of at least {2 ** len(self.blocks)}"
-      )
+    check_sides(images, len(self.blocks), "fewer blocks")
     x = images.astype(self.dtype)
     for number, widths in enumerate(self.blocks):
       for place, width in enumerate(widths):
@@ -60,7 +66,9 @@ class ConvNet(nn.Module):
         if number or place:
           x = layer_norm()(x).astype(self.dtype)
         x = nn.swish(x)
+        if number == len(self.blocks) - 1:
+          x = Drop(self.dropout)(x)
       x = nn.avg_pool(x, (2, 2), (2, 2))
-    features = x.reshape(x.shape[0], -1).astype(jnp.float32)
-    logits = nn.Dense(1, kernel_init=uniform(self.std))(features)
-    return logits[:, 0], {"features": features}
+    head = Head(self.classes, self.f_on, uniform(self.std))
+    nn.share_scope(self, head)  # its layers are named as the net's own, as they always were
+    return head(x.reshape(x.shape[0], -1))

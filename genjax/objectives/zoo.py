@@ -18,4 +18,9 @@ def inn_objective() -> Objective:
   return Objective(critic=total((1.0, on_logits(cross_entropy_critic))))
 
 
-OBJECTIVES = {"winn": winn_objective, "inn": inn_objective}
+def wgan_gp(weight: float = 10.0) -> Objective:
+  """Gulrajani et al. 2017, arXiv:1704.00028, Algorithm 1: Wasserstein, a two-sided gradient penalty, lambda = 10."""
+  return Objective(critic=winn_objective(weight).critic, generator=on_logits(lambda real, fake: -fake.mean()))
+
+
+OBJECTIVES = {"winn": winn_objective, "inn": inn_objective, "wgan_gp": wgan_gp}

@@ -161,13 +161,17 @@ def gan(
     """The round of one update, and what the other collections of the critic and of the generator become."""
     painter = paint(params.generator, moving.generator, part.labels)
     fake, generator_moved = painter(part.latent)
+    critic_at = lambda critic_params: judge(critic_params, moving.critic, part.labels)
     round = play(
-      judge(params.critic, moving.critic, part.labels),
+      critic_at(params.critic),
       part.real,
       fake,
       generator=lambda latent: painter(latent)[0],
       latent=part.latent,
       labels=part.labels[0] if part.labels else None,
+      critic_params=params.critic,
+      generator_params=params.generator,
+      critic_at=critic_at,
     )
     both = (round.real_aux["moving"], round.fake_aux["moving"])
     return round, jax.tree.map(lambda a, b: (a + b) / 2, *both), generator_moved

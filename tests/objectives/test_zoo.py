@@ -23,7 +23,8 @@ def _inn(real, fake, slope):
   return np.log1p(np.exp(-real)).mean() + np.log1p(np.exp(fake)).mean()
 
 
-VALUES = {"winn": _winn, "inn": _inn}  # logits of real and fake images under a linear critic, and its slope -> value
+# logits of real and fake images under a linear critic, and its slope -> value
+VALUES = {"winn": _winn, "inn": _inn, "wgan_gp": _winn}
 
 
 def _critic(params):
