@@ -1,4 +1,4 @@
-"""Stride-1 convolution whose derivatives stay fast inside a loop on a CPU.
+"""Convolution, at any stride, whose derivatives stay fast inside a loop on a CPU.
 
 XLA's CPU compiler brings convolutions into the layout of its fast kernel only in a program's outermost computation.
 jax writes the two derivatives of a convolution in another layout, so inside a scan or while loop they fall back to a
@@ -6,8 +6,13 @@ naive kernel. A convolution, its derivative by the input and its derivative by t
 derivatives of one trilinear form <conv(x, w), g>; so each of them is written here in the fast layout, with the other
 two as its own derivatives, to any order. On a GPU or TPU the same three operations are jax's own.
 
-Departs  jax.lax.conv_general_dilated: reverse mode only (custom_vjp); stride 1, no dilation, no groups.
-Shapes   x [B, H, W, I], w [h, w, I, O] -> [B, H', W', O]; padding ((top, bottom), (left, right)).
+A stride of the convolution is a dilation of g in the other two, and the fast kernel knows dilation: at stride 2 inside
+a scan on 2 cores the derivatives take 0.9 to 1.2 times jax's own in the outermost computation (jax's own in the scan:
+7 to 240 times). Folding pixels into channels, and every pixel of stride 1 with most thrown away, took 2 to 5 times.
+
+Departs  jax.lax.conv_general_dilated: reverse mode only (custom_vjp); no dilation, no groups.
+Shapes   x [B, H, W, I], w [h, w, I, O] -> [B, H', W', O]; padding ((top, bottom), (left, right)); strides two.
+         by_input and by_weights: for strides that use every padded pixel, as `exact` makes it.
 Checked  tests/ops/test_conv.py: values, first and second derivatives equal those of lax.conv_general_dilated.
 """
 
@@ -18,60 +23,71 @@ from jax import lax
 
 Array = jax.Array
 Padding = tuple[tuple[int, int], tuple[int, int]]
+Strides = tuple[int, int]
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def conv(x: Array, w: Array, padding: Padding) -> Array:
-  """Cross-correlates images with weights, stride 1."""
-  return lax.conv_general_dilated(x, w, (1, 1), padding, dimension_numbers=LAYOUT)
+def conv(x: Array, w: Array, padding: Padding, strides: Strides = (1, 1)) -> Array:
+  """Cross-correlates images with weights."""
+  return _conv(x, w, exact(x.shape[1:3], w.shape[:2], padding, strides), strides)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def by_input(w: Array, g: Array, padding: Padding) -> Array:
+def exact(image: tuple[int, ...], weight: tuple[int, ...], padding: Padding, strides: Strides) -> Padding:
+  """The padding, less at the bottom and the right by what no stride reaches (below 0: that much of the image)."""
+  left = [(image[i] + sum(padding[i]) - weight[i]) % strides[i] for i in (0, 1)]
+  return tuple((low, high - over) for (low, high), over in zip(padding, left, strict=True))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _conv(x: Array, w: Array, padding: Padding, strides: Strides) -> Array:
+  return _native(x, w, padding, strides)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def by_input(w: Array, g: Array, padding: Padding, strides: Strides = (1, 1)) -> Array:
   """The derivative of <conv(x, w), g> by x: [B, H, W, I]."""
-  size = [g.shape[i + 1] + w.shape[i] - 1 - sum(padding[i]) for i in (0, 1)]
+  size = [(g.shape[i + 1] - 1) * strides[i] + w.shape[i] - sum(padding[i]) for i in (0, 1)]
 
   def fast(w, g):
     around = [(w.shape[i] - 1 - padding[i][0], w.shape[i] - 1 - padding[i][1]) for i in (0, 1)]
-    return lax.conv_general_dilated(g, w[::-1, ::-1].swapaxes(2, 3), (1, 1), around, dimension_numbers=LAYOUT)
+    turned = w[::-1, ::-1].swapaxes(2, 3)
+    return lax.conv_general_dilated(g, turned, (1, 1), around, lhs_dilation=strides, dimension_numbers=LAYOUT)
 
   def native(w, g):
     like = jax.ShapeDtypeStruct((g.shape[0], *size, w.shape[2]), g.dtype)
-    return jax.linear_transpose(lambda x: _native(x, w, padding), like)(g)[0]
+    return jax.linear_transpose(lambda x: _native(x, w, padding, strides), like)(g)[0]
 
   return lax.platform_dependent(w, g, cpu=fast, default=native)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def by_weights(x: Array, g: Array, padding: Padding) -> Array:
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def by_weights(x: Array, g: Array, padding: Padding, strides: Strides = (1, 1)) -> Array:
   """The derivative of <conv(x, w), g> by w: [h, w, I, O]."""
-  size = [x.shape[i + 1] + sum(padding[i]) - g.shape[i + 1] + 1 for i in (0, 1)]
+  size = [x.shape[i + 1] + sum(padding[i]) - (g.shape[i + 1] - 1) * strides[i] for i in (0, 1)]
 
   def fast(x, g):
-    w = lax.conv_general_dilated(
-      x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), (1, 1), padding, dimension_numbers=LAYOUT
-    )
+    x, g = x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3)
+    w = lax.conv_general_dilated(x, g, (1, 1), padding, rhs_dilation=strides, dimension_numbers=LAYOUT)
     return w.transpose(1, 2, 0, 3)
 
   def native(x, g):
     like = jax.ShapeDtypeStruct((*size, x.shape[3], g.shape[3]), g.dtype)
-    return jax.linear_transpose(lambda w: _native(x, w, padding), like)(g)[0]
+    return jax.linear_transpose(lambda w: _native(x, w, padding, strides), like)(g)[0]
 
   return lax.platform_dependent(x, g, cpu=fast, default=native)
 
 
-def _native(x: Array, w: Array, padding: Padding) -> Array:
-  return lax.conv_general_dilated(x, w, (1, 1), padding, dimension_numbers=LAYOUT)
+def _native(x: Array, w: Array, padding: Padding, strides: Strides) -> Array:
+  return lax.conv_general_dilated(x, w, strides, padding, dimension_numbers=LAYOUT)
 
 
 def _keep(f):
-  return lambda a, b, padding: (f(a, b, padding), (a, b))
+  return lambda a, b, padding, strides: (f(a, b, padding, strides), (a, b))
 
 
-conv.defvjp(_keep(conv), lambda padding, xw, g: (by_input(xw[1], g, padding), by_weights(xw[0], g, padding)))
-by_input.defvjp(_keep(by_input), lambda padding, wg, x: (by_weights(x, wg[1], padding), conv(x, wg[0], padding)))
-by_weights.defvjp(_keep(by_weights), lambda padding, xg, w: (by_input(w, xg[1], padding), conv(xg[0], w, padding)))
+_conv.defvjp(_keep(_conv), lambda p, s, xw, g: (by_input(xw[1], g, p, s), by_weights(xw[0], g, p, s)))
+by_input.defvjp(_keep(by_input), lambda p, s, wg, x: (by_weights(x, wg[1], p, s), _conv(x, wg[0], p, s)))
+by_weights.defvjp(_keep(by_weights), lambda p, s, xg, w: (by_input(w, xg[1], p, s), _conv(xg[0], w, p, s)))
 
 
 def general(x: Array, w: Array, strides, padding, **more) -> Array:
@@ -82,15 +98,15 @@ def general(x: Array, w: Array, strides, padding, **more) -> Array:
     strides, padding: as `lax.conv_general_dilated` takes them.
     more: its further arguments, by name; passed to it as they are where it is called.
   """
-  if x.ndim != 4 or set(strides) != {1} or not _plain(x, w, **more):
+  if x.ndim != 4 or not _plain(x, w, **more):
     return lax.conv_general_dilated(x, w, strides, padding, **more)
   if isinstance(padding, str):
-    padding = lax.padtype_to_pads(x.shape[1:3], w.shape[:2], (1, 1), padding)
-  return conv(x, w, tuple((int(low), int(high)) for low, high in padding))
+    padding = lax.padtype_to_pads(x.shape[1:3], w.shape[:2], strides, padding)
+  return conv(x, w, tuple((int(low), int(high)) for low, high in padding), tuple(map(int, strides)))
 
 
 def _plain(x: Array, w: Array, *, dimension_numbers=None, lhs_dilation=None, rhs_dilation=None, **rest) -> bool:
-  """Whether a convolution of stride 1 has this file's layout, no dilation, and every other argument at its default."""
+  """Whether a convolution has this file's layout, no dilation, and every other argument at its default."""
   defaults = {"feature_group_count": 1, "batch_group_count": 1}
   return (
     set(lhs_dilation or (1,)) | set(rhs_dilation or (1,)) == {1}
