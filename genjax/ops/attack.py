@@ -40,7 +40,7 @@ _WIDTH = 2.0  # of [-1, 1], where epsilon is said on [0, 1]
 
 
 class Attack(NamedTuple):
-  """An attack, and in words what it is. Jit, vmap and scan go through `run`."""
+  """An attack, and in words what it is. Pure; to compile it: jax.jit(attack.run, static_argnums=1)."""
 
   run: Callable[[Array, Classify, Array, Array], Array]
   described: str  # for cards
