@@ -2,7 +2,6 @@
 
 Papers   CR        Zhang et al. 2020, arXiv:1910.12027: on reals, weight 10
          bCR, zCR  Zhao et al. 2021, arXiv:2002.04724: reals and fakes, 10 and 10; latents, critic 5, generator 0.5
-Departs  The default augmentation is CR's own: mirror, and shift by up to `pad` pixels.
 Shapes   images [B, H, W, C] in [-1, 1]; latents [B, Z]; every Term [].
 Checked  tests/objectives/test_consistency.py: a critic that the augmentation does not move pays nothing.
 """
@@ -13,26 +12,13 @@ from typing import Literal
 import jax
 
 from genjax.objectives.terms import Round, Term, given, stateless, wide
-from genjax.ops import augment
 
 Array = jax.Array
 Augment = Callable[[Array, Array], Array]  # key, images -> images
 
 
-def flip_and_shift(pad: int = 4) -> Augment:
-  """Mirror with probability 1/2, then shift by up to `pad` pixels each way; black comes in."""
-
-  def change(key: Array, images: Array) -> Array:
-    key_flip, key_shift = jax.random.split(key)
-    images = augment.flip(key_flip, images)
-    return augment.pad_crop(key_shift, images, pad) if pad else images
-
-  return change
-
-
-def consistency(side: Literal["real", "fake"] = "real", change: Augment | None = None) -> Term:
+def consistency(side: Literal["real", "fake"], change: Augment) -> Term:
   """mean (f(x) - f(T(x)))^2 over the real or the fake images; f(x) is the round's own, not computed again."""
-  change = change or flip_and_shift()
 
   def value(key: Array, round: Round) -> Array:
     images, logits = (round.real, round.real_out) if side == "real" else (round.fake, round.fake_out)

@@ -8,8 +8,10 @@ Checked  tests/objectives/test_zoo.py runs the family's contract over every row.
 from functools import partial
 from typing import Literal
 
+import jax
+
 from genjax.objectives import divergences
-from genjax.objectives.consistency import Augment, consistency, flip_and_shift, latent_consistency, latent_diversity
+from genjax.objectives.consistency import Augment, consistency, latent_consistency, latent_diversity
 from genjax.objectives.distances import (
   cramer_critic,
   cramer_distance,
@@ -52,7 +54,10 @@ from genjax.objectives.penalties import (
 )
 from genjax.objectives.rows import ROWS
 from genjax.objectives.terms import Objective, Term, every, on_features, on_logits, stateless, total
-from genjax.ops import kernels
+from genjax.ops import augment, kernels
+
+Array = jax.Array
+Weighted = tuple[tuple[float, Term], ...]
 
 # Losses of logits -----------------------------------------------------------------------------------------------------
 
@@ -254,12 +259,12 @@ def style_gan(gamma: float = 10.0, path: float = 2.0, r1_interval: int = 16, pat
 
 def consistent(weight: float = 10.0, pad: int = 4) -> Objective:
   """CR-GAN: reals mean the same when augmented."""
-  return _hinge(((weight, consistency("real", flip_and_shift(pad))),))
+  return _hinge(((weight, consistency("real", _flip_and_shift(pad))),))
 
 
 def balanced_consistent(real: float = 10.0, fake: float = 10.0, pad: int = 4) -> Objective:
   """bCR: reals and fakes mean the same when augmented."""
-  return _hinge(_balanced(real, fake, flip_and_shift(pad)))
+  return _hinge(_balanced(real, fake, _flip_and_shift(pad)))
 
 
 def latent_consistent(critic: float = 5.0, generator: float = 0.5, noise: float = 0.03) -> Objective:
@@ -271,7 +276,7 @@ def improved_consistent(
   real: float = 10.0, fake: float = 10.0, critic: float = 5.0, generator: float = 0.5, noise: float = 0.03, pad: int = 4
 ) -> Objective:
   """ICR: bCR and zCR together."""
-  terms = (*_balanced(real, fake, flip_and_shift(pad)), (critic, latent_consistency(noise)))
+  terms = (*_balanced(real, fake, _flip_and_shift(pad)), (critic, latent_consistency(noise)))
   return _hinge(terms, ((generator, latent_diversity(noise)),))
 
 
@@ -295,8 +300,6 @@ def mode_seeking(weight: float = 1.0) -> Objective:
 
 # Parts ----------------------------------------------------------------------------------------------------------------
 
-Weighted = tuple[tuple[float, Term], ...]
-
 
 def _non_saturating(critic: Weighted = (), generator: Weighted = ()) -> Objective:
   return Objective(
@@ -311,6 +314,17 @@ def _hinge(critic: Weighted = (), generator: Weighted = ()) -> Objective:
 
 def _balanced(real: float, fake: float, change: Augment) -> Weighted:
   return ((real, consistency("real", change)), (fake, consistency("fake", change)))
+
+
+def _flip_and_shift(pad: int) -> Augment:
+  """CR's own: mirror with probability 1/2, then shift by up to `pad` pixels each way; black comes in."""
+
+  def change(key: Array, images: Array) -> Array:
+    key_flip, key_shift = jax.random.split(key)
+    images = augment.flip(key_flip, images)
+    return augment.pad_crop(key_shift, images, pad) if pad else images
+
+  return change
 
 
 OBJECTIVES = {name: globals()[row.builder] for name, row in ROWS.items()}
