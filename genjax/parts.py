@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from genjax.command import UsageError, arguments, pick
+from genjax.objectives.rows import ROWS
 
 NETS = {
   "convnet": "genjax.nets.convnet:ConvNet",
