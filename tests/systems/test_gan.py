@@ -1,0 +1,362 @@
+import re
+from functools import cache
+
+import contract
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
+from genjax.nets.mlp import MLPCritic, MLPGenerator
+from genjax.objectives.logits import wasserstein_critic
+from genjax.objectives.penalties import gradient_penalty
+from genjax.objectives.terms import Objective, Term, on_logits, stateless, total
+from genjax.systems.gan import gan
+from genjax.train import plan
+from genjax.train.mesh import make_mesh
+
+SHAPE = (4, 4, 1)
+M, LATENT, CLASSES = 8, 3, 3
+WGAN = Objective(
+  total((1.0, on_logits(wasserstein_critic)), (10.0, gradient_penalty())), on_logits(lambda real, fake: -fake.mean())
+)
+LOGISTIC = Objective(
+  on_logits(lambda real, fake: nn.softplus(-real).mean() + nn.softplus(fake).mean()),
+  on_logits(lambda real, fake: nn.softplus(-fake).mean()),
+)
+MLPS = {"generator": MLPGenerator(SHAPE, (8,)), "critic": MLPCritic((8,))}
+
+
+def _system(**changes):
+  settings = {"shape": SHAPE, "objective": WGAN, "latent": LATENT, "rate": 1e-3, "critic_steps": 2}
+  return gan(**(MLPS | settings | changes))
+
+
+def _batches(size, count=3, shape=SHAPE):
+  rng = np.random.default_rng(0)
+  images = rng.uniform(-1, 1, (count, size, *shape)).astype(np.float32)
+  return [{"image": image, "label": rng.integers(0, CLASSES, size).astype(np.int32)} for image in images]
+
+
+VARIANTS = {
+  "WGAN-GP": {"ema": 0.9, "critic_steps": 2},
+  "DCGAN with labels": {
+    "generator": DCGANGenerator(SHAPE, (8, 4), classes=CLASSES),
+    "critic": DCGANCritic((4, 8), classes=CLASSES),
+    "classes": CLASSES,
+    "objective": LOGISTIC,
+    "critic_steps": 1,
+    "prior": "uniform",
+    "b1": 0.5,
+    "b2": 0.999,
+    "ema": 0.9,
+    "sample_batch": 4,
+  },
+  "clipped WGAN": {"optimizer": "rmsprop", "clip": 0.01, "critic_steps": 3, "generator_rate": 1e-4, "decay_steps": 10},
+  "unrolled": {"objective": LOGISTIC, "unroll": 2, "critic_steps": 1},
+  "consensus": {"order": "simultaneous", "consensus": 0.5, "critic_steps": 1, "optimizer": "rmsprop"},
+  "plain gradients": {"optimizer": "sgd", "rate": 0.01, "ema": 0.5},
+}
+
+
+@cache
+def _trial(name):
+  return contract.Trial(_system(**VARIANTS[name]), _batches(M * VARIANTS[name].get("critic_steps", 2)))
+
+
+QUICK = ("WGAN-GP", "DCGAN with labels")
+
+
+@pytest.mark.parametrize("promise", contract.PROMISES, ids=lambda promise: promise.__name__)
+@pytest.mark.parametrize("name", [v if v in QUICK else pytest.param(v, marks=pytest.mark.slow) for v in VARIANTS])
+def test_gan_keeps_the_contract(name, promise):
+  promise(_trial(name))
+
+
+def test_one_device_and_eight_agree():
+  contract.one_device_and_eight_agree(_trial("plain gradients"))
+
+
+# Algorithm 1 of WGAN-GP
+
+
+class _Point(nn.Module):
+  """Always the same image, whatever the latent."""
+
+  @nn.compact
+  def __call__(self, latent):
+    point = self.param("point", nn.initializers.normal(0.5), (2,))
+    return jnp.broadcast_to(point.reshape(1, 1, 1, 2), (latent.shape[0], 1, 1, 2))
+
+
+class _Plane(nn.Module):
+  """A linear critic: its slope is |w| at every point, so the penalty does not depend on where it is measured."""
+
+  @nn.compact
+  def __call__(self, images):
+    w = self.param("w", nn.initializers.normal(0.5), (2,))
+    return images.reshape(-1, 2) @ w, {}
+
+
+def _by_hand(w, point, batches, critic_steps, rate, weight, b1, b2):
+  """Algorithm 1 in numpy, float64, for the two nets above."""
+
+  def adam(value, gradient, moments):
+    mean, square, count = moments
+    mean, square, count = b1 * mean + (1 - b1) * gradient, b2 * square + (1 - b2) * gradient**2, count + 1
+    step = rate * (mean / (1 - b1**count)) / (np.sqrt(square / (1 - b2**count)) + 1e-8)
+    return value - step, (mean, square, count)
+
+  of_w, of_point = (0.0, 0.0, 0), (0.0, 0.0, 0)
+  for images in batches:
+    for part in range(critic_steps):
+      real = images.reshape(-1, critic_steps, 2)[:, part].mean(0)
+      slope = np.linalg.norm(w)
+      w, of_w = adam(w, point - real + weight * 2 * (slope - 1) * w / slope, of_w)
+    point, of_point = adam(point, -w, of_point)
+  return w, point
+
+
+@pytest.mark.parametrize("critic_steps", [1, 5])
+def test_a_step_is_algorithm_1_of_wgan_gp(critic_steps):
+  rng = np.random.default_rng(0)
+  batches = rng.uniform(-1, 1, (3, 8 * critic_steps, 1, 1, 2)).astype(np.float32)
+  system = gan(_Point(), _Plane(), shape=(1, 1, 2), objective=WGAN, latent=2, critic_steps=critic_steps, rate=0.01)
+  state, step = jax.jit(system.init)(jax.random.key(0), {"image": batches[0]}), jax.jit(system.step)
+  start = [np.asarray(leaf, np.float64) for leaf in (state.params.critic["w"], state.params.generator["point"])]
+  for i, images in enumerate(batches):
+    state, _ = step(jax.random.key(i), state, {"image": images})
+  w, point = _by_hand(*start, np.asarray(batches, np.float64), critic_steps, 0.01, 10.0, 0.0, 0.9)
+  np.testing.assert_allclose(state.params.critic["w"], w, rtol=1e-5)
+  np.testing.assert_allclose(state.params.generator["point"], point, rtol=1e-5)
+
+
+def test_the_defaults_are_those_of_algorithm_1():
+  """Five critic updates a step, and Adam's first step is the rate: b1, b2 as in the test above."""
+  system = gan(**MLPS, shape=SHAPE, objective=WGAN)
+  batch = _batches(5 * M, 1)[0]
+  before = jax.jit(system.init)(jax.random.key(0), batch)
+  after, _ = jax.jit(system.step)(jax.random.key(1), before, batch)
+  moved = jnp.abs(after.params.generator["Dense_1"]["bias"] - before.params.generator["Dense_1"]["bias"])
+  np.testing.assert_allclose(moved, 1e-4, rtol=1e-2)
+  assert after.optimizer.critic[0].count == 5
+  assert after.optimizer.generator[0].count == 1
+
+
+class _Diary:
+  """A Term that writes down, in its state, the mean of every image and of every latent that it is shown."""
+
+  def __init__(self, turns):
+    self.term = Term(lambda: (jnp.zeros((), jnp.int32), jnp.zeros((turns, 3, M))), self._apply)
+
+  def _apply(self, key, state, round):
+    index, pages = state
+    page = jnp.stack([round.real.mean((1, 2, 3)), round.fake.mean((1, 2, 3)), round.latent.mean(1)])
+    return round.fake_out.mean() - round.real_out.mean(), (index + 1, pages.at[index].set(page))
+
+
+def test_every_update_has_latents_of_its_own_and_a_step_shows_the_critic_each_image_once():
+  system = _system(objective=Objective(_Diary(6).term, _Diary(2).term), critic_steps=3)
+  batches = _batches(3 * M, 2)
+  state, step = jax.jit(system.init)(jax.random.key(0), batches[0]), jax.jit(system.step)
+  for i, batch in enumerate(batches):
+    state, _ = step(jax.random.key(i), state, batch)
+  pages, last = (np.asarray(term[1]) for term in state.terms)
+  for i, batch in enumerate(batches):
+    shown = np.sort(pages[3 * i : 3 * i + 3, 0].ravel())
+    np.testing.assert_allclose(shown, np.sort(batch["image"].mean((1, 2, 3))), atol=1e-6)
+  latents = np.concatenate([pages[:, 2], last[:, 2]]).ravel()
+  assert len(np.unique(latents)) == latents.size
+  np.testing.assert_allclose(last[:, 0], pages[[2, 5], 0], atol=1e-6)  # terms that compare see the last part
+
+
+# Rates, averages, labels
+
+
+def test_two_time_scales_are_two_rates():
+  system = _system(optimizer="sgd", rate=0.1, generator_rate=0.0001)
+  before, after = _one_step(system, _batches(2 * M, 1)[0])
+  _, even = _one_step(_system(optimizer="sgd", rate=0.1), _batches(2 * M, 1)[0])
+  jax.tree.map(np.testing.assert_array_equal, after.params.critic, even.params.critic)
+  slow, fast = (_flat(state.params.generator) - _flat(before.params.generator) for state in (after, even))
+  np.testing.assert_allclose(slow, fast / 1000, atol=1e-7)
+
+
+def test_rates_fall_to_zero_in_as_many_steps_as_told():
+  system = _system(decay_steps=1)
+  batch = _batches(2 * M, 1)[0]
+  _, first = _one_step(system, batch)
+  second, _ = jax.jit(system.step)(jax.random.key(2), first, batch)
+  jax.tree.map(np.testing.assert_array_equal, second.params, first.params)
+
+
+def test_clipped_weights_stay_within_their_bound():
+  trained = _trial("clipped WGAN").trained
+  assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(trained.params.critic)) <= 0.01
+  assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(trained.params.generator)) > 0.1
+
+
+def test_the_average_moves_by_its_share_and_samples():
+  trial = _trial("plain gradients")
+  before, after = _one_step(trial.system, trial.batches[0])
+  half = jax.tree.map(lambda a, b: (a + b) / 2, before.params.generator, after.params.generator)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.ema["params"], half)
+  draw = lambda state: np.asarray(trial.sample(jax.random.key(3), state, 6))
+  wild = jax.tree.map(lambda leaf: -leaf, after)
+  np.testing.assert_array_equal(draw(after._replace(params=wild.params)), draw(after))
+  assert not np.array_equal(draw(after._replace(ema=wild.ema)), draw(after))
+
+
+class _Labelled(nn.Module):
+  """An image of its label, and a tenth of the latent."""
+
+  @nn.compact
+  def __call__(self, latent, labels):
+    scale = self.param("scale", nn.initializers.ones, ())
+    return jnp.broadcast_to(scale * (labels / 4 + latent[:, 0] / 100)[:, None, None, None], (len(labels), *SHAPE))
+
+
+class _Match(nn.Module):
+  """Its logit is the label itself, and says so besides."""
+
+  @nn.compact
+  def __call__(self, images, labels):
+    return self.param("scale", nn.initializers.ones, ()) * labels, {"labels": labels, "images": images.mean((1, 2, 3))}
+
+
+def test_labels_reach_both_nets_and_a_fake_has_the_label_of_its_real():
+  def value(key, round):
+    wrong = jnp.abs(round.fake_aux["images"] - round.labels / 4).max() > 0.1
+    return jnp.where(wrong | (round.real_aux["labels"] != round.labels).any(), jnp.nan, round.fake_out.mean())
+
+  both = stateless(value)
+  system = _system(generator=_Labelled(), critic=_Match(), classes=CLASSES, objective=Objective(both, both), rate=0.0)
+  batch = _batches(2 * M, 1)[0]
+  state = jax.jit(system.init)(jax.random.key(0), batch)
+  _, metrics = jax.jit(system.step)(jax.random.key(1), state, batch)
+  np.testing.assert_allclose(metrics["f_real"], batch["label"].mean(), rtol=1e-6)
+  assert np.isfinite(metrics["generator_loss"])
+  images = jax.jit(system.sample, static_argnums=2)(jax.random.key(2), state, 7)
+  np.testing.assert_allclose(images.mean((1, 2, 3)), [0, 0.25, 0.5, 0, 0.25, 0.5, 0], atol=0.05)
+
+
+def test_samples_do_not_depend_on_how_many_are_made_together():
+  draw = lambda size: jax.jit(_system(sample_batch=size).sample, static_argnums=2)(jax.random.key(3), state, 12)
+  state = jax.jit(_system().init)(jax.random.key(0), _batches(2 * M, 1)[0])
+  np.testing.assert_allclose(draw(4), draw(12), atol=1e-6)
+
+
+def test_batch_statistics_move_with_their_own_nets_updates():
+  trial = _trial("DCGAN with labels")
+  before, after = jax.device_get(trial.start()), trial.trained
+  for old, new in zip(before.moving, after.moving, strict=True):
+    assert any(not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(old), jax.tree.leaves(new), strict=True))
+
+
+# Devices
+
+
+def test_each_device_generates_and_judges_only_its_share():
+  width = 13  # of the generator's hidden layer: [B, 13] tells how many images a device paints
+  system = _system(generator=MLPGenerator(SHAPE, (width,)), critic_steps=2)
+  shapes = {"image": jax.ShapeDtypeStruct((2 * 32, *SHAPE), jnp.float32)}
+  planned = plan.compile_step(system, shapes, make_mesh())
+  pixels = {"16", str(LATENT)}  # the weights on both sides of the layer
+  assert set(re.findall(rf"f32\[(\d+),{width}\]", planned.text)) <= {"4", *pixels}
+  assert {exchange.name for exchange in planned.collectives} == {"all-reduce"}
+  sampled = plan.compile_sample(system, shapes, make_mesh(), 64)
+  assert set(re.findall(rf"f32\[(\d+),{width}\]", sampled.text)) <= {"8", *pixels}
+
+
+def _critic_passes(objective):
+  """First layers of the critic in a compiled step: products of [m, pixels] by [pixels, width]."""
+  width = 11
+  system = _system(critic=MLPCritic((width,)), objective=objective, critic_steps=1, order="simultaneous")
+  shapes = {"image": jax.ShapeDtypeStruct((M, *SHAPE), jnp.float32)}
+  state = jax.eval_shape(system.init, jax.random.key(0), shapes)
+  text = jax.jit(system.step).lower(jax.random.key(0), state, shapes).compile().as_text()
+  return len(re.findall(rf"f32\[{M},{width}\][^=]*? dot\(|= f32\[{M},{width}\]\S* custom-call\(", text))
+
+
+def test_reals_are_judged_once_in_a_step_however_many_terms_read_them():
+  one = on_logits(lambda real, fake: (real**2).mean() + fake.mean())
+  several = total((1.0, one), (1.0, on_logits(lambda real, fake: jnp.tanh(real).mean())), (0.5, one), (0.1, one))
+  passes = _critic_passes(Objective(one, one))
+  assert passes == 2  # real and fake, for both players
+  assert _critic_passes(Objective(several, several)) == passes
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+  ("changes", "says"),
+  [
+    ({"objective": Objective(WGAN.critic)}, "no part for a generator; use one of a GAN"),
+    ({"latent": 0}, "latent 0; use at least 1"),
+    ({"critic_steps": 0}, "critic_steps 0; use at least 1"),
+    ({"unroll": -1}, "unroll -1; use 0 for none"),
+    ({"ema": 1.0}, r"ema 1.0 is not in \[0, 1\)"),
+    ({"clip": 0.0}, "clip 0.0; use a positive bound"),
+    ({"classes": 0}, "classes 0; use None"),
+    ({"prior": "gauss"}, "prior 'gauss'; use 'normal' or 'uniform'"),
+    ({"order": "both"}, "order 'both'; use 'alternating' or 'simultaneous'"),
+    ({"order": "simultaneous"}, "set critic_steps to 1, not 2"),
+    ({"consensus": 0.1}, "set order='simultaneous' and unroll=0"),
+    ({"optimizer": "adamw"}, "optimizer 'adamw'; use 'adam', 'rmsprop' or 'sgd'"),
+  ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_compiled(changes, says):
+  with pytest.raises(ValueError, match=says):
+    _system(**changes)
+
+
+def test_a_batch_or_a_net_that_does_not_fit_is_refused():
+  start = lambda batch, **changes: jax.eval_shape(_system(**changes).init, jax.random.key(0), batch)
+  with pytest.raises(ValueError, match="batch 17 is not a multiple of critic_steps 2"):
+    start(_batches(17, 1)[0])
+  with pytest.raises(ValueError, match=r"images are \(2, 2, 1\), the system was built for \(4, 4, 1\)"):
+    start(_batches(16, 1, (2, 2, 1))[0])
+  with pytest.raises(ValueError, match=r"the generator's images are \(2, 2, 1\), the data's are \(4, 4, 1\)"):
+    start(_batches(16, 1)[0], generator=MLPGenerator((2, 2, 1), (8,)))
+  with pytest.raises(ValueError, match="3 classes, but the data has no labels"):
+    start({"image": jnp.zeros((16, *SHAPE))}, classes=3)
+  with pytest.raises(ValueError, match="the net got labels and has classes=None"):
+    start(_batches(16, 1)[0], classes=3)
+
+
+# Learning
+
+
+@pytest.mark.slow
+def test_it_learns_where_two_clusters_lie():
+  """Points at (-0.5, 0) and (0.5, 0.5), each with deviation 0.05: both are found, and nothing between them."""
+  centres = np.array([[-0.5, 0.0], [0.5, 0.5]])
+  rng = np.random.default_rng(0)
+
+  def batch():
+    points = centres[rng.integers(0, 2, 320)] + 0.05 * rng.normal(size=(320, 2))
+    return {"image": points.reshape(-1, 1, 1, 2).astype(np.float32)}
+
+  nets = {"generator": MLPGenerator((1, 1, 2), (64, 64)), "critic": MLPCritic((64, 64))}
+  system = gan(**nets, shape=(1, 1, 2), objective=WGAN, latent=4, rate=1e-3, b2=0.9, ema=0.98)
+  state, step = jax.jit(system.init)(jax.random.key(0), batch()), jax.jit(system.step, donate_argnums=1)
+  for i in range(500):
+    state, _ = step(jax.random.fold_in(jax.random.key(1), i), state, batch())
+  points = np.asarray(jax.jit(system.sample, static_argnums=2)(jax.random.key(2), state, 1000)).reshape(-1, 2)
+  distance = np.linalg.norm(points[:, None] - centres, axis=2)
+  shares = np.bincount(distance.argmin(1), minlength=2) / 1000
+  assert shares.min() > 0.3
+  assert (distance.min(1) < 0.2).mean() > 0.8
+
+
+def _one_step(system, batch):
+  before = jax.jit(system.init)(jax.random.key(0), batch)
+  after, _ = jax.jit(system.step)(jax.random.key(1), before, batch)
+  return before, after
+
+
+def _flat(tree):
+  return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
