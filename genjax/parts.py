@@ -31,11 +31,7 @@ SAMPLERS = {
   "adam": "genjax.ops.langevin:adam",
   "langevin": "genjax.ops.langevin:annealed",
 }
-OBJECTIVES = {
-  "winn": "genjax.objectives.zoo:winn_objective",
-  "inn": "genjax.objectives.zoo:inn_objective",
-  "wgan_gp": "genjax.objectives.zoo:wgan_gp",
-}
+OBJECTIVES = {name: f"genjax.objectives.zoo:{row.builder}" for name, row in ROWS.items()}
 SAMPLES = {  # what `genjax sample` writes where a config has a section `sample`: (noise, sampler, shape) -> pictures
   "canvas": "genjax.ops.canvas:canvases",
 }
