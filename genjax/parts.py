@@ -1,4 +1,4 @@
-"""Names in a config, and what they stand for: nets, generators, noises, samplers, objectives, systems. A new one is a row.
+"""Names in a config, and what they stand for: nets, noises, samplers, objectives, systems ... A new one is a row.
 
 A name is resolved when it is asked for, so that reading a command line starts no JAX.
 
@@ -6,6 +6,7 @@ Checked  tests/test_parts.py, tests/test_main.py
 """
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -50,10 +51,21 @@ class Made(NamedTuple):
   views: Mapping[str, Callable[[Any], Callable[[Any], Any]]]
 
 
-def make(table: Mapping[str, str], config: ConfigDict, name: str, *first: Any) -> Any:
-  """What section `name` of a config asks for: its row of the table, called with the section as keyword arguments."""
+def make(table: Mapping[str, str], config: ConfigDict, name: str, *first: Any, **more: Any) -> Any:
+  """What section `name` of a config asks for: its row of the table, called with the section as keyword arguments.
+
+  `more` are arguments that the data decide; a row that does not take them is a UsageError.
+  """
   function = resolve(pick(table, config[name], name))
-  return function(*first, **arguments(config[name], function, name))
+  given = arguments(config[name], function, name)
+  for key in more:
+    if key in given:
+      raise UsageError(f"config.{name}.{key} follows from the data; leave it out")
+    if key not in inspect.signature(function).parameters:
+      raise UsageError(
+        f"config.{name}.name={config[name].name!r} takes no {key}; system {config.system.name} needs one that does"
+      )
+  return function(*first, **given, **more)
 
 
 def resolve(home: str) -> Any:
@@ -92,6 +104,43 @@ def _winn(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) 
   return Made(system, kernels, {"score": lambda state: score(state.params if state.ema is None else state.ema)})
 
 
+def _winn_classifier(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) -> Made:
+  import jax
+  import jax.numpy as jnp
+
+  from genjax.core import Kernel
+  from genjax.systems.winn_classifier import winn_classifier
+
+  if classes is None:
+    raise UsageError(f"data set {config.data.name!r} has no labels; system winn_classifier takes one with labels")
+  net = make(NETS, config, "net", classes=classes)
+  start = make(NOISES, config, "noise", shape)
+  system = winn_classifier(
+    net,
+    start,
+    shape=shape,
+    classes=classes,
+    sampler=make(SAMPLERS, config, "sampler"),
+    objective=make(OBJECTIVES, config, "objective"),
+    **arguments(config.system, winn_classifier, "system"),
+  )
+  weights = lambda state: state.params if state.ema is None else state.ema
+
+  def kernels(key):
+    params, images = net.init(key, jnp.zeros((1, *shape))), start(key, config.system.synthesis_batch)
+    bare = lambda params, images: jax.grad(lambda x: net.apply(params, x)[0].sum())(images)
+    return {"bare gradient": Kernel(bare, (params, images), images.shape[0], "image-gradient steps")}
+
+  return Made(
+    system,
+    kernels,
+    {
+      "score": lambda state: lambda images: net.apply(weights(state), images)[0],
+      "classify": lambda state: lambda images: net.apply(weights(state), images)[1]["class_logits"],
+    },
+  )
+
+
 def _gan(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) -> Made:
   import jax
   import jax.numpy as jnp
@@ -124,4 +173,8 @@ def _gan(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) -
   return Made(system, kernels, {"score": score} if told is None else {})
 
 
-SYSTEMS = {"winn": _winn, "gan": _gan}  # name -> (config, shape, classes of the data or None) -> Made
+SYSTEMS = {
+  "winn": _winn,
+  "winn_classifier": _winn_classifier,
+  "gan": _gan,
+}  # name -> (config, shape, classes of the data or None) -> Made
