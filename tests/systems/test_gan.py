@@ -341,9 +341,9 @@ def test_it_learns_where_two_clusters_lie():
     return {"image": points.reshape(-1, 1, 1, 2).astype(np.float32)}
 
   nets = {"generator": MLPGenerator((1, 1, 2), (64, 64)), "critic": MLPCritic((64, 64))}
-  system = gan(**nets, shape=(1, 1, 2), objective=WGAN, latent=4, rate=1e-3, b2=0.9, ema=0.98)
+  system = gan(**nets, shape=(1, 1, 2), objective=WGAN, latent=4, rate=2e-3, ema=0.98)
   state, step = jax.jit(system.init)(jax.random.key(0), batch()), jax.jit(system.step, donate_argnums=1)
-  for i in range(500):
+  for i in range(600):
     state, _ = step(jax.random.fold_in(jax.random.key(1), i), state, batch())
   points = np.asarray(jax.jit(system.sample, static_argnums=2)(jax.random.key(2), state, 1000)).reshape(-1, 2)
   distance = np.linalg.norm(points[:, None] - centres, axis=2)
