@@ -80,6 +80,8 @@ def _winn(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) 
 
   from genjax.core import Kernel
   from genjax.ops import langevin
+  from genjax.ops.canvas import Stage
+  from genjax.systems.winn import stages as winn_stages
   from genjax.systems.winn import winn
 
   net = make(NETS, config, "net")
@@ -101,7 +103,13 @@ def _winn(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) 
       "bare gradient": Kernel(bare, (params, images), count, "image-gradient steps"),
     }
 
-  return Made(system, kernels, {"score": lambda state: score(state.params if state.ema is None else state.ema)})
+  def path(state):
+    told = winn_stages(state)
+    one = lambda k: jax.tree.map(lambda leaf: leaf[k], told.params)
+    return [Stage(score(one(k)), told.bounds[k], told.active[k]) for k in range(told.active.shape[0])]
+
+  sampled = lambda state: score(state.params if state.ema is None else state.ema)
+  return Made(system, kernels, {"score": sampled, "stages": path})
 
 
 def _winn_classifier(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) -> Made:
