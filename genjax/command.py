@@ -10,6 +10,7 @@ import ast
 import difflib
 import inspect
 import json
+import re
 import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ USAGE = """genjax COMMAND --config NAME|FILE.py[:ARG] [--config.KEY=VALUE ...] [
   sample     images from the newest checkpoint of a workdir
   evaluate   measures the newest checkpoint of a workdir
   bench      speed, memory and operations of a config on this machine
+  study      an experiment of several runs: a table and a picture
 
 `genjax COMMAND --help` shows examples. Configs here: """
 
@@ -50,7 +52,7 @@ HELP = {
   --n           how many (default 64)
   --seed        of the draw (default 0)
   --out         .png: one grid; .npz: array "images"; default <workdir>/samples.png
-  --step        checkpoint to use (default: the newest)
+  --step        checkpoint to use (default: the newest); best: the one that config.train.best keeps
 """,
   "evaluate": """genjax evaluate: measures the newest checkpoint of a workdir; prints JSON, every number with its card.
 
@@ -59,7 +61,7 @@ HELP = {
 
   --config      default: the workdir's own config.json
   --seed        of the samples (default 0)
-  --step        checkpoint to use (default: the newest)
+  --step        checkpoint to use (default: the newest); best: the one that config.train.best keeps
 """,
   "bench": """genjax bench: compile time, speed, memory and model FLOPs of a config on this machine. Nothing is saved.
 
@@ -69,14 +71,40 @@ HELP = {
   --seconds     of measuring for each part (default 10)
   --json        JSON instead of a table
 """,
+  "study": """genjax study NAME: trains what an experiment needs, measures it, leaves a table and a picture.
+
+  genjax study digits
+  genjax study digits --seeds 1 --workdir runs/study_digits
+
+  --workdir     default runs/study_<name>; the same command again does only what is missing
+  --seeds       runs of each row, with seeds 0, 1, ...
+  --quiet       only the table on the terminal
+
+""",
 }
+
+
+def step_or_best(text: str) -> int | str:
+  """What --step takes: a number, or "best"."""
+  return text if text == "best" else int(text)
+
 
 OPTIONS = {  # what a command takes beside --config and --workdir, with the type of each
   "train": {"quiet": bool},
-  "sample": {"n": int, "seed": int, "out": str, "step": int},
-  "evaluate": {"seed": int, "step": int},
+  "sample": {"n": int, "seed": int, "out": str, "step": step_or_best},
+  "evaluate": {"seed": int, "step": step_or_best},
   "bench": {"seconds": float, "json": bool},
+  "study": {"seeds": int, "quiet": bool},
 }
+
+
+def help_of(command: str) -> str:
+  """The page of a command."""
+  if command != "study":
+    return HELP[command]
+  from genjax.studies import STUDIES
+
+  return HELP[command] + "\n".join(f"  {name:12}{shows}" for name, (_, _, shows) in STUDIES.items())
 
 
 class UsageError(ValueError):
@@ -85,7 +113,7 @@ class UsageError(ValueError):
 
 class Request(NamedTuple):
   command: str
-  config: ConfigDict
+  config: ConfigDict | None  # None: a study has many
   workdir: str
   options: dict[str, Any]
 
@@ -93,9 +121,37 @@ class Request(NamedTuple):
 def parse(argv: list[str]) -> Request:
   """Reads a command line without starting anything. Raises UsageError."""
   command, *rest = argv
+  if command == "study":
+    return _study(rest)
+  known = {"config": str, "workdir": str, **OPTIONS[command]}
+  given, overrides = _words(command, rest, known)
+  config = _config_of(command, given.get("config"), given.get("workdir"))
+  for key, text in overrides:
+    override(config, key, text)
+  options = {name: _typed(f"--{name}", known[name], given[name]) for name in OPTIONS[command] if name in given}
+  return Request(command, config, given.get("workdir") or _default_workdir(given["config"]), options)
+
+
+def _study(rest: list[str]) -> Request:
+  from genjax.studies import STUDIES
+
+  if not rest or rest[0].startswith("--"):
+    raise UsageError(f"which study? There are {', '.join(STUDIES)}")
+  study = rest.pop(0)
+  if study not in STUDIES:
+    raise UsageError(f"no study {study!r}{nearest(study, STUDIES)}; there are {', '.join(STUDIES)}")
+  known = {"workdir": str, **OPTIONS["study"]}
+  given, overrides = _words("study", rest, known)
+  if overrides:
+    raise UsageError(f"a study has configs of its own; it takes no --config.{overrides[0][0]}")
+  options = {name: _typed(f"--{name}", known[name], given[name]) for name in OPTIONS["study"] if name in given}
+  return Request("study", None, given.get("workdir") or f"runs/study_{study}", {"name": study, **options})
+
+
+def _words(command: str, rest: list[str], known: Mapping[str, type]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+  """The options that were given, and the overrides of config keys, both as text."""
   given: dict[str, str | None] = {}
   overrides: list[tuple[str, str]] = []
-  known = {"config": str, "workdir": str, **OPTIONS[command]}
   while rest:
     word = rest.pop(0)
     name, is_pair, value = word.removeprefix("--").partition("=")
@@ -113,11 +169,7 @@ def parse(argv: list[str]) -> Request:
       overrides.append((name.removeprefix("config."), value))
     else:
       given[name] = value if is_pair or known[name] is not bool else "true"
-  config = _config_of(command, given.get("config"), given.get("workdir"))
-  for key, text in overrides:
-    override(config, key, text)
-  options = {name: _typed(f"--{name}", known[name], given[name]) for name in OPTIONS[command] if name in given}
-  return Request(command, config, given.get("workdir") or _default_workdir(given["config"]), options)
+  return given, overrides
 
 
 def _config_of(command: str, name: str | None, workdir: str | None) -> ConfigDict:
@@ -130,7 +182,8 @@ def _config_of(command: str, name: str | None, workdir: str | None) -> ConfigDic
 
 
 def _default_workdir(config: str) -> str:
-  return f"runs/{Path(config.partition(':')[0]).stem}"
+  name, _, arg = config.partition(":")
+  return f"runs/{Path(name).stem}" + (f"_{re.sub('[^A-Za-z0-9.-]+', '_', arg)}" if arg else "")
 
 
 def nearest(word: str, known: Any) -> str:
@@ -185,7 +238,7 @@ def override(config: ConfigDict, key: str, text: str) -> None:
   config[last] = _typed(f"config.{key}", config.get_type(last), text)
 
 
-def _typed(name: str, kind: type, text: str) -> Any:
+def _typed(name: str, kind: Callable[[str], Any], text: str) -> Any:
   if text.lower() == "none" and kind is not str:
     return None
   if kind is str:
@@ -195,12 +248,12 @@ def _typed(name: str, kind: type, text: str) -> Any:
   try:
     if kind is bool:
       return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-    if kind in (int, float):
+    if kind in (int, float, step_or_best):
       return kind(text)
     value = ast.literal_eval(text)
     return kind(value) if kind in (tuple, list) else value
   except (ValueError, KeyError, SyntaxError, TypeError) as error:
-    raise UsageError(f"{name}={text!r} is no {kind.__name__}") from error
+    raise UsageError(f"{name}={text!r} is no {kind.__name__.replace('_', ' ')}") from error
 
 
 def _literal(text: str) -> Any:

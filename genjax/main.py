@@ -12,8 +12,19 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from genjax.build import Judge, Parts, build, judge
-from genjax.command import HELP, USAGE, Request, UsageError, arguments, nearest, parse, plain, shipped_configs
+from genjax.build import ErrorJudge, Judge, Parts, build, judge
+from genjax.command import (
+  HELP,
+  USAGE,
+  Request,
+  UsageError,
+  arguments,
+  help_of,
+  nearest,
+  parse,
+  plain,
+  shipped_configs,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     if argv[0] not in HELP:
       raise UsageError(f"no command {argv[0]!r}{nearest(argv[0], HELP)}; there are {', '.join(HELP)}")
     if {"-h", "--help"} & set(argv[1:]):
-      _show(HELP[argv[0]])
+      _show(help_of(argv[0]))
       return 0
     request = parse(argv)
   except UsageError as error:
@@ -121,7 +132,7 @@ def _sample(request: Request) -> int:
   parts = build(request.config)
   if parts.system.sample is None:
     raise UsageError(f"system {request.config.system.name} has no samples")
-  state, step = _restored(request, parts)
+  state, step = restored(request.config, request.workdir, parts, request.options.get("step"))
   key = jax.random.key(request.options.get("seed", 0))
   if parts.canvas is None:
     images = jax.jit(parts.system.sample, static_argnums=2)(key, state, count)
@@ -144,12 +155,11 @@ def _evaluate(request: Request) -> int:
   judged = judge(request.config, parts)
   if judged is None:
     raise UsageError("config.metrics.name is empty: nothing to measure")
-  state, step = _restored(request, parts)
+  state, step = restored(request.config, request.workdir, parts, request.options.get("step"))
   seed = request.options.get("seed", 0)
-  sample = jax.jit(parts.system.sample, static_argnums=2)
-  _, measured = judged._replace(seed=seed).measure(jax.random.key(seed), state, sample)
-  anchors = judged.metrics.anchors
-  print(json.dumps({"step": step, "metrics": _cards(measured.numbers), "anchors": _cards(anchors)}, indent=2))
+  sample = parts.system.sample and jax.jit(parts.system.sample, static_argnums=2)
+  numbers = judged._replace(seed=seed).numbers(jax.random.key(seed), state, sample)
+  print(json.dumps({"step": step, "metrics": _cards(numbers), "anchors": _cards(judged.anchors)}, indent=2))
   return 0
 
 
@@ -173,7 +183,19 @@ def _bench(request: Request) -> int:
   return 0
 
 
-COMMANDS = {"train": _train, "sample": _sample, "evaluate": _evaluate, "bench": _bench}
+def _study(request: Request) -> int:
+  from genjax.parts import resolve
+  from genjax.studies import STUDIES
+
+  home, seeds, _ = STUDIES[request.options["name"]]
+  seeds = request.options.get("seeds", seeds)
+  if seeds < 1:
+    raise UsageError(f"--seeds {seeds}; at least 1")
+  _show(resolve(home)(request.workdir, seeds=seeds, quiet=request.options.get("quiet", False)))
+  return 0
+
+
+COMMANDS = {"train": _train, "sample": _sample, "evaluate": _evaluate, "bench": _bench, "study": _study}
 
 
 # Workdirs -------------------------------------------------------------------------------------------------------------
@@ -190,6 +212,14 @@ def _join_hosts() -> None:
       jax.distributed.initialize(initialization_timeout=300)
     except Exception as error:
       raise UsageError(f"the hosts did not meet ({error}); was the command started with --worker=all?") from error
+
+
+def holds(config: ConfigDict, workdir: str | os.PathLike) -> bool:
+  """Whether the workdir holds the run of this very config."""
+  from genjax.train import log
+
+  theirs = log.read_json(os.path.join(workdir, "config.json"))
+  return theirs is not None and not _differences(theirs, _as_json(config))
 
 
 def _refuse_another(config: ConfigDict, workdir: str | os.PathLike) -> None:
@@ -230,21 +260,39 @@ def _differences(old: Any, new: Any, at: str = "") -> list[tuple[str, Any, Any]]
   return [] if old == new else [(at, old, new)]
 
 
-def _restored(request: Request, parts: Parts) -> tuple[Any, int]:
+def restored(
+  config: ConfigDict,
+  workdir: str | os.PathLike,
+  parts: Parts,
+  step: int | str | None = None,
+  *,
+  mesh: Any = None,
+) -> tuple[Any, int]:
+  """The state of a run's checkpoint and its step: the newest unless told a number or "best". Raises UsageError.
+
+  It lies on one device, or on those of a mesh as in training.
+  """
   import jax
 
-  from genjax.train.checkpoint import Checkpoints
-  from genjax.train.mesh import make_mesh, replicated
+  from genjax.train.checkpoint import BEST, Checkpoints
+  from genjax.train.mesh import make_mesh, place, state_shardings
 
-  folder = os.path.join(request.workdir, "checkpoints")
+  best = step == "best"
+  folder = os.path.join(workdir, BEST if best else "checkpoints")
   if not os.path.isdir(folder) and "://" not in folder:
-    raise UsageError(f"no checkpoints in {request.workdir}; train first: genjax train --workdir {request.workdir} ...")
-  shapes = jax.eval_shape(parts.system.init, jax.random.key(0), parts.data.batch(0))
-  copies = replicated(make_mesh(jax.devices()[:1]))
-  target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=copies), shapes)
-  checkpoints = Checkpoints(folder, keep=request.config.train.keep)
+    if best and os.path.isdir(os.path.join(workdir, "checkpoints")):
+      raise UsageError(f"no best checkpoint in {workdir}: nothing was evaluated yet, or config.train.best is ''")
+    raise UsageError(f"no checkpoints in {workdir}; train first: genjax train --workdir {workdir} ...")
+  mesh = mesh or make_mesh(jax.devices()[:1])
+  shapes = jax.eval_shape(parts.system.init, jax.random.key(0), place(mesh, parts.data.batch(0)))
+  target = jax.tree.map(
+    lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+    shapes,
+    state_shardings(mesh, shapes),
+  )
+  checkpoints = Checkpoints(folder, keep=2 if best else config.train.keep)
   try:
-    found = checkpoints.restore(target, request.options.get("step"))
+    found = checkpoints.restore(target, None if best else step)
   finally:
     checkpoints.close()
   if found is None:
@@ -253,7 +301,7 @@ def _restored(request: Request, parts: Parts) -> tuple[Any, int]:
 
 
 def _summary(
-  config: ConfigDict, parts: Parts, judged: Judge | None, state: Any, workdir: str | os.PathLike
+  config: ConfigDict, parts: Parts, judged: Judge | ErrorJudge | None, state: Any, workdir: str | os.PathLike
 ) -> dict[str, Any]:
   import statistics
 
@@ -267,7 +315,9 @@ def _summary(
   summary["last"] = {
     k: v for row in rows if row["step"] == summary["steps"] for k, v in row.items() if k not in ("step", "clock")
   }
-  if judged:
+  if isinstance(judged, ErrorJudge):
+    summary |= _errors(config, parts, judged, state, workdir)
+  elif judged:
     key = calls.named_key(jax.random.key(config.seed), "summary")
     images, measured = judged.measure(key, state, calls.jit_sample(parts.system.sample, mesh.make_mesh()))
     curve = [(row["step"], row["eval/frechet"]) for row in rows if row.get("eval/frechet") is not None]
@@ -288,13 +338,34 @@ def _summary(
   return summary
 
 
+def _errors(
+  config: ConfigDict, parts: Parts, judged: ErrorJudge, state: Any, workdir: str | os.PathLike
+) -> dict[str, Any]:
+  """Errors of the best checkpoint, chosen on validation data, and of the last one beside it."""
+  from genjax.train import mesh
+
+  last = _cards(judged.numbers(None, state, None))
+  if not config.train.get("best"):
+    return {"metrics": last}
+  best, step = restored(config, workdir, parts, "best", mesh=mesh.make_mesh())
+  numbers = _cards(judged.numbers(None, best, None))
+  return {"best_step": step, "chosen_by": config.train.best, "metrics": numbers, "metrics_of_last_step": last}
+
+
 def _cards(numbers: Mapping[str, Any]) -> dict[str, Any]:
   return {name: number.to_dict() for name, number in numbers.items()}
 
 
 def _last_words(summary: dict[str, Any], workdir: str | os.PathLike) -> str:
-  lines = [f"done: {summary['steps']} steps; {workdir}/figure.png, samples/, curves.png, summary.json"]
-  if "metrics" in summary:
+  figure = "figure.png, samples/, " if "frechet" in summary.get("metrics", {}) else ""
+  lines = [f"done: {summary['steps']} steps; {workdir}/{figure}curves.png, summary.json"]
+  if "test_error" in summary.get("metrics", {}):
+    test = lambda of: f"test error {100 * summary[of]['test_error']['value']:.2f} %"
+    lines.append(test("metrics"))
+    if "best_step" in summary:
+      lines[-1] += f" at step {summary['best_step']}, where {summary['chosen_by']} was lowest"
+      lines[-1] += f"; {test('metrics_of_last_step')} at the last step"
+  elif "metrics" in summary:
     anchors = {name: round(number["value"], 1) for name, number in summary["anchors"].items()}
     lines.append(
       f"Frechet distance {summary['metrics']['frechet']['value']:.1f}, median of the last three evaluations "

@@ -122,13 +122,24 @@ def test_a_section_with_a_key_that_the_function_does_not_take_is_named():
 @pytest.mark.parametrize("command", HELP)
 def test_help_shows_examples_and_exits_0(command, capsys):
   assert main([command, "--help"]) == 0
-  assert f"genjax {command} --config winn_digits" in capsys.readouterr().out or command in ("sample", "evaluate")
+  out = capsys.readouterr().out
+  assert f"genjax {command} --config winn_digits" in out or command in ("sample", "evaluate", "study")
+  assert f"  genjax {command} " in out
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "--config", "winn_digits", "--x"]])
 def test_help_and_usage_errors_do_not_import_jax(words):
   code = f"import sys; from genjax.main import main; main({words!r}); assert 'jax' not in sys.modules, 'imports jax'"
   subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_each_argument_of_a_config_has_a_workdir_of_its_own():
+  for name, workdir in (
+    ("winn_digits", "runs/winn_digits"),
+    ("winn_digits:cascade", "runs/winn_digits_cascade"),
+    ("winn_texture:brick,small", "runs/winn_texture_brick_small"),
+  ):
+    assert parse(["train", "--config", name]).workdir == workdir
 
 
 @pytest.mark.parametrize("name", shipped_configs())
