@@ -34,6 +34,7 @@ from genjax.train.errors import CheckpointMismatch, StorageError
 from genjax.train.paths import named_leaves
 
 _LOG = logging.getLogger("genjax")
+BEST = "best"  # folder of the state with the best evaluation, beside that of the newest
 _SHOWN = 5  # differing leaves named in a message
 _LONG = 160  # letters of somebody else's message that still read as one line
 _DRAIN_S = 0.05  # reads that are still under way when one fails end within this time on a local disk
@@ -81,6 +82,13 @@ class Checkpoints:
       raise self._failed(error) from error
     if not started:
       raise StorageError(f"the checkpoint of step {step} was not started by Orbax; {self._state_of_things()}")
+
+  def keep_only(self, step: int) -> None:
+    """Removes all finished checkpoints but that of `step`; of a `step` that has none, nothing."""
+    steps = self.steps()
+    for other in steps if step in steps else ():
+      if other != step:
+        self._manager.delete(other)
 
   def check(self) -> None:
     """Raises StorageError if a save in the background has failed by now."""

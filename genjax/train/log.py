@@ -174,6 +174,11 @@ class Log:
     """Whether a line of this step has a value whose name starts so."""
     return any(row["step"] == step and any(name.startswith(prefix) for name in row) for row in self._rows)
 
+  def lowest(self, name: str) -> int | None:
+    """The step whose value of this name is the lowest, of equals the earliest; None if no line has one."""
+    values = [(row[name], row["step"]) for row in self._rows if row.get(name) is not None]
+    return min(values)[1] if values else None
+
   def progress(self, step: int, values: Mapping[str, float], rate: float | None) -> None:
     """Moves the bar; without a terminal prints a line, at most one every two seconds."""
     if self._progress is not None:

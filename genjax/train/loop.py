@@ -6,7 +6,9 @@ fold_in(key, i) and the batch of step i is batch(i), so `state.step` alone says 
 stopped anywhere and started again ends with the same bits.
 
 At a step where something is due, the order is: line in the log, evaluation, grid, checkpoint. So a checkpoint is never
-ahead of the log, and whatever a killed run wrote after its last checkpoint is dropped and made again, equal.
+ahead of the log, and whatever a killed run wrote after its last checkpoint is dropped and made again, equal. With
+`best`, the state of the lowest evaluation so far is beside the newest ones, in best/: written before any newer
+checkpoint, and chosen by the log alone.
 
 Shapes   K steps a call, B batch over P processes. batch(step): {name: numpy [B / P, ...]}.
 Checked  tests/train/test_loop.py, test_loop_processes.py
@@ -29,7 +31,7 @@ from genjax.core import Array, State, System
 from genjax.train import log as logs
 from genjax.train.audit import audit
 from genjax.train.calls import Outcome, Sampler, jit_calls, jit_sample, named_key
-from genjax.train.checkpoint import Checkpoints
+from genjax.train.checkpoint import BEST, Checkpoints
 from genjax.train.errors import BadSetting, Diverged, Interrupted, StorageError
 from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, place, replicated, state_shardings
 from genjax.train.paths import named_leaves
@@ -62,6 +64,7 @@ def run(
   evaluate_every: int = 0,
   samples: int = 64,
   keep: int = 3,
+  best: str = "",
   evaluators: Mapping[str, Evaluator] | None = None,
   mesh: Mesh | None = None,
   rules: Rules = DEFAULT_RULES,
@@ -84,6 +87,7 @@ def run(
     evaluate_every: steps between evaluations, 0 for the last step only.
     samples: images in a grid.
     keep: checkpoints kept.
+    best: name of an evaluated metric; the state where it was lowest, of equals the earliest, stays in best/. "": none.
     evaluators: name to (key, state, sample) -> {metric: float}; logged as `eval/<metric>`. `sample` is compiled. Every
       process calls them.
     mesh: from `make_mesh`; by default all devices.
@@ -102,22 +106,34 @@ def run(
     Interrupted: after Ctrl-C or SIGTERM, once the call is finished and saved. A second Ctrl-C is not waited for.
   """
   every = _Every(log_every, checkpoint_every, sample_every, evaluate_every)
-  _check_settings(system, steps, steps_per_call, every, samples, evaluators)
+  _check_settings(system, steps, steps_per_call, every, samples, best, evaluators)
   mesh = make_mesh() if mesh is None else mesh
   with Watchdog(watchdog_s) as watchdog, stop_signals() as stop:
     watchdog.arm(patient=True)
     key = _spread(key, mesh)
     job = _Job(
-      system, batch, _form(batch(0)), key, steps, steps_per_call, every, samples, evaluators or {}, mesh, watchdog, stop
+      system,
+      batch,
+      _form(batch(0)),
+      key,
+      steps,
+      steps_per_call,
+      every,
+      samples,
+      evaluators or {},
+      best,
+      mesh,
+      watchdog,
+      stop,
     )
     workdir = _made(workdir)
     shapes, shardings = _shapes(job, rules)
     checkpoints = Checkpoints(workdir / "checkpoints", keep=keep)
-    with _closing(checkpoints):
+    with _closing(checkpoints), _best_of(job, workdir) as bests:
       state, start = _begin(job, shapes, shardings, checkpoints)
       log = logs.Log(workdir, step=start, total=steps, quiet=quiet)
       with _closing(log):
-        state = _train(job, state, start, shardings, checkpoints, log)
+        state = _train(job, state, start, shardings, checkpoints, bests, log)
     if jax.process_index() == 0:
       logs.curves(workdir)
   return Result(state, steps)
@@ -142,17 +158,26 @@ class _Job(NamedTuple):
   every: _Every
   samples: int
   evaluators: Mapping[str, Evaluator]
+  best: str
   mesh: Mesh
   watchdog: Watchdog
   stop: Stop
 
 
-def _train(job: _Job, state: State, start: int, shardings: State, checkpoints: Checkpoints, log: logs.Log) -> State:
+def _train(
+  job: _Job,
+  state: State,
+  start: int,
+  shardings: State,
+  checkpoints: Checkpoints,
+  bests: Checkpoints | None,
+  log: logs.Log,
+) -> State:
   sample = job.system.sample and jit_sample(job.system.sample, job.mesh)
   if start:
     done = "nothing is left to train" if start == job.steps else f"going on to {job.steps}"
     log.say(f"restored the checkpoint of step {start}; {done}")
-  _artefacts(job, state, start, sample, log, only_missing=start > 0)
+  _artefacts(job, state, start, sample, bests, log, only_missing=start > 0)
   if start == job.steps:
     _save(job, state, start, checkpoints, log)
     return state
@@ -193,7 +218,7 @@ def _train(job: _Job, state: State, start: int, shardings: State, checkpoints: C
         step=step,
         signal=stop,
       )
-    _artefacts(job, state, step, sample, log, only_missing=False)
+    _artefacts(job, state, step, sample, bests, log, only_missing=False)
     if _is_time(step, job.every.checkpoint_every, job.steps):
       _save(job, state, step, checkpoints, log)
     clock.go_on()
@@ -270,14 +295,31 @@ def _save(job: _Job, state: State, step: int, checkpoints: Checkpoints, log: log
   checkpoints.save(step, state, audited)
 
 
+def _keep_if_best(job: _Job, state: State, step: int, bests: Checkpoints, log: logs.Log) -> None:
+  """Waits until the state is on disk: no later checkpoint may be there without the best one before it."""
+  if _first_says(log.lowest(f"eval/{job.best}") == step):
+    _save(job, state, step, bests, log)
+    bests.wait()
+    bests.keep_only(step)
+
+
 def _artefacts(
-  job: _Job, state: State, step: int, sample: Sampler | None, log: logs.Log, *, only_missing: bool
+  job: _Job,
+  state: State,
+  step: int,
+  sample: Sampler | None,
+  bests: Checkpoints | None,
+  log: logs.Log,
+  *,
+  only_missing: bool,
 ) -> None:
   """The evaluation and the grid that are due at a step; `only_missing` leaves out what an earlier attempt made."""
   evaluation = bool(job.evaluators) and step > 0 and _is_time(step, job.every.evaluate_every, job.steps)
   if evaluation and not (only_missing and _first_says(log.has(step, "eval/"))):
     job.watchdog.arm(patient=True)
     log.scalars(step, _evaluated(job, state, step, sample))
+    if bests is not None:
+      _keep_if_best(job, state, step, bests, log)
   picture = job.every.sample_every > 0 and _is_time(step, job.every.sample_every, job.steps)
   if picture and not (only_missing and _first_says(log.sample_path(step).exists())):
     job.watchdog.arm(patient=True)
@@ -294,6 +336,9 @@ def _evaluated(job: _Job, state: State, step: int, sample: Sampler | None) -> di
       values[f"eval/{metric}"] = float(value)
       if not np.isfinite(values[f"eval/{metric}"]):
         _LOG.warning("evaluator %s: %s is %s at step %d", name, metric, value, step)
+  if job.best and f"eval/{job.best}" not in values:
+    known = ", ".join(name.removeprefix("eval/") for name in values)
+    raise BadSetting(f"config.train.best={job.best!r} is not evaluated; use one of {known}, or ''")
   return values
 
 
@@ -311,6 +356,7 @@ def _check_settings(
   steps_per_call: int,
   every: _Every,
   samples: int,
+  best: str,
   evaluators: Mapping[str, Evaluator] | None,
 ) -> None:
   if steps < 1 or steps_per_call < 1:
@@ -331,6 +377,8 @@ def _check_settings(
     raise BadSetting(f"config.train.samples={samples}; use at least 1, or config.train.sample_every=0")
   if every.evaluate_every and not evaluators:
     raise BadSetting(f"config.train.evaluate_every={every.evaluate_every}, but there is nothing to evaluate; use 0")
+  if best and not evaluators:
+    raise BadSetting(f"config.train.best={best!r}, but there is nothing to evaluate; use ''")
 
 
 def _made(workdir: str | epath.PathLike) -> epath.Path:
@@ -355,6 +403,17 @@ def _closing(writer: Checkpoints | logs.Log) -> Iterator[None]:
         _LOG.debug("%s", second)
     raise
   writer.close()
+
+
+@contextmanager
+def _best_of(job: _Job, workdir: epath.Path) -> Iterator[Checkpoints | None]:
+  """The folder of the best state, two while one takes the place of the other; None where none is asked for."""
+  if not job.best:
+    yield None
+    return
+  bests = Checkpoints(workdir / BEST, keep=2)
+  with _closing(bests):
+    yield bests
 
 
 def _spread(key: Array, mesh: Mesh) -> Array:
