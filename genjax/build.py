@@ -93,7 +93,7 @@ def _splits(config: ConfigDict) -> tuple[str, str]:
 
 
 class Judge(NamedTuple):
-  """Metrics bound to the real images of a config; `real` [N, H, W, C] uint8 are training images."""
+  """Metrics of samples bound to the real images of a config; `real` [N, H, W, C] uint8 are training images."""
 
   metrics: Any
   real: Any
@@ -110,13 +110,54 @@ class Judge(NamedTuple):
     images = np.asarray(sample(key, state, self.samples))
     return images, self.metrics.measure(images, ema=self.ema, seed=self.seed)
 
+  def numbers(self, key, state, sample) -> dict[str, Any]:
+    """Every number with its card."""
+    return self.measure(key, state, sample)[1].numbers
 
-def judge(config: ConfigDict, parts: Parts) -> Judge | None:
+  @property
+  def anchors(self) -> dict[str, Any]:
+    return self.metrics.anchors
+
+
+class ErrorJudge(NamedTuple):
+  """Errors of a classifier. A run sees those of the validation split only; those of the test split come at its end."""
+
+  metrics: Any
+  seed: int
+  ema: bool
+
+  def __call__(self, key, state, sample) -> dict[str, float]:
+    del key, sample
+    return {name: number.value for name, number in self._measure(state, ("validation",)).items()}
+
+  def numbers(self, key, state, sample) -> dict[str, Any]:
+    """Every number with its card."""
+    del key, sample
+    return self._measure(state, self.metrics.roles)
+
+  @property
+  def anchors(self) -> dict[str, Any]:
+    return {}
+
+  def _measure(self, state, roles):
+    return self.metrics.measure(state, roles, ema=self.ema, seed=self.seed)
+
+
+def judge(config: ConfigDict, parts: Parts) -> Judge | ErrorJudge | None:
   """The metrics of a config, or None where it asks for none. Raises UsageError."""
-  if not config.metrics.name:
+  name, best = config.metrics.name, config.train.get("best", "")
+  if name not in ("", "frechet", "error"):
+    raise UsageError(f"no config.metrics.name={name!r}; there is frechet, error, or '' for none")
+  allowed = ("validation_error", "validation_cross_entropy") if name == "error" else ()
+  if best and best not in allowed:
+    known = ", ".join(allowed) or "'', for config.metrics.name='error' alone has validation data"
+    raise UsageError(f"config.train.best={best!r}: a model is chosen on validation data; use {known}")
+  if not name:
     return None
-  if config.metrics.name != "frechet":
-    raise UsageError(f"no config.metrics.name={config.metrics.name!r}; there is frechet, or '' for none")
+  return _frechet(config, parts) if name == "frechet" else _errors(config, parts)
+
+
+def _frechet(config: ConfigDict, parts: Parts) -> Judge:
   if parts.data.images is None or parts.shape != tuple(parts.data.shape):
     raise UsageError(
       "metrics need whole images that fit in memory; set config.metrics.name='' for a streamed or cropped set"
@@ -144,3 +185,39 @@ def judge(config: ConfigDict, parts: Parts) -> Judge | None:
   except (ValueError, OSError) as error:
     raise UsageError(str(error)) from error
   return Judge(metrics, train.images, config.seed, bool(config.system.get("ema")), config.metrics.samples)
+
+
+def _errors(config: ConfigDict, parts: Parts) -> ErrorJudge:
+  """Errors on config.metrics.validation, which chooses a model, and on config.metrics.split, which judges it."""
+  if "classify" not in parts.views:
+    raise UsageError(f"system {config.system.name} does not classify; config.metrics.name='error' takes one that does")
+  if parts.shape != tuple(parts.data.shape):
+    raise UsageError(f"errors are of whole images; set config.data.crop=0, not {config.data.crop}")
+  from genjax import data
+  from genjax.metrics import classification
+
+  where = {key: config.data[key] for key in ("size", "channels", "path", "data_dir")}
+  view = parts.views["classify"]
+  try:
+    splits = {}
+    for role, split in (("validation", config.metrics.validation), ("test", config.metrics.split)):
+      held_out = data.load(config.data.name, split=split, **where)
+      _check_apart(config, parts, held_out, role, split)
+      splits[role] = classification.Split(held_out.images, held_out.labels, f"{config.data.name}/{split}")
+    metrics = classification.error_metrics(lambda state, images: view(state)(images), splits)
+  except (ValueError, OSError) as error:
+    raise UsageError(str(error)) from error
+  return ErrorJudge(metrics, config.seed, bool(config.system.get("ema")))
+
+
+def _check_apart(config: ConfigDict, parts: Parts, held_out: Any, role: str, split: str) -> None:
+  """A split that was trained on says nothing. Some sets have a few images twice, so only most of them count."""
+  if parts.data.images is None:
+    return
+  trained = {image.tobytes() for image in parts.data.images.images}
+  shared = sum(image.tobytes() in trained for image in held_out.images)
+  if shared > len(held_out.images) / 2:
+    raise ValueError(
+      f"{shared} of {len(held_out.images)} {role} images of {split!r} are trained on ({config.data.split!r}); "
+      'keep them apart: config.data.split="train[:80%]" and config.metrics.validation="train[80%:]"'
+    )
