@@ -166,6 +166,7 @@ host_script() {
   cat << END
 echo "\$\$" > ~/genjax-run/pid
 cd ~/genjax
+export JAX_PLATFORMS=tpu,cpu$(has_several_hosts && echo ' GENJAX_SEVERAL_HOSTS=1')
 for attempt in \$(seq 20); do
   code=0
   ~/genjax-venv/bin/genjax train$(printf ' %q' "$@") || code=\$?

@@ -117,6 +117,21 @@ def test_run_starts_genjax_on_every_host_with_its_arguments_unharmed(cloud):
   assert call[:6] == ["compute", "tpus", "tpu-vm", "ssh", "digits", "--worker=all"]
 
 
+@pytest.mark.parametrize(("type", "several"), [("v3-8", None), ("v3-32", "1")])
+def test_hosts_know_that_they_are_on_a_tpu_and_whether_there_are_several(cloud, type, several):
+  """genjax joins hosts before the first array is made: without the word each would train alone."""
+  folder, env = cloud
+  env = {name: value for name, value in env.items() if name not in ("JAX_PLATFORMS", "GENJAX_SEVERAL_HOSTS")}
+  writes = (
+    "import json, os; print(json.dumps([os.environ.get('JAX_PLATFORMS'), os.environ.get('GENJAX_SEVERAL_HOSTS')]))"
+  )
+  _program(folder / "home/genjax-venv/bin/genjax", f"#!{sys.executable}\n{writes}\n")
+  started = _run(TPU_VM, *SLICE, "--type", type, "run", "--workdir", "gs://b/x", env=env)
+  assert started.returncode == 0, started.stderr
+  _wait_for(folder / "home/genjax-run/exit")
+  assert json.loads((folder / "home/genjax-run/train.log").read_text()) == ["tpu,cpu", several]
+
+
 def test_a_second_run_on_the_same_slice_is_refused(cloud):
   folder, env = cloud
   sleeper = subprocess.Popen(["sleep", "60"])
