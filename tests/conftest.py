@@ -19,3 +19,10 @@ def own_cache(tmp_path_factory):
   path = tmp_path_factory.mktemp("cache")
   os.environ["GENJAX_CACHE"] = str(path)
   return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_go_with_their_module():
+  """Hundreds of tests in one process held 7 GB of them."""
+  yield
+  jax.clear_caches()
