@@ -19,7 +19,7 @@ Departs  The sources leave open the number of moves, the stop and the optimiser'
          200 * 64^2 / 257^2 = 12.4. A margin of 32 gives the outermost reported pixels half of that along each side
          (the thesis says "equal probability"; that takes a margin of 63).
          On a GPU a scatter adds in no fixed order: there two runs may differ by rounding.
-Shapes   image [H, W, C] float32 in [low, high]; patches [m, h, w, C]; places [m, 2] top and left; score: patches -> [m]
+Shapes   image [H, W, C] float32 in [low, high]; patches [m, h, w, C]; score: patches -> [m]
 Checked  tests/ops/test_canvas.py: equal to a plain loop in numpy; a quadratic score ends where it must.
 """
 
@@ -63,58 +63,72 @@ def count_of(size: tuple[int, int], patch: tuple[int, int], cover: float = THESI
   return max(1, round(cover * places / (patch[0] * patch[1])))
 
 
-def slope(
-  score: Score,
-  image: Array,
-  places: Array,
-  *,
+class Places(NamedTuple):
+  """Where patches are: L lanes, K chunks in each, m patches in a chunk."""
+
+  corner: Array  # [L, K, m, 2] int32, top and left
+  real: Array  # [L, K, m] bool; the others fill the last chunk up, and count for nothing
+
+
+def scatter_places(
+  key: Array,
+  count: int,
+  size: tuple[int, int],
   patch: tuple[int, int],
+  *,
   chunk: int = 32,
   lanes: int = 1,
   spread: Spread = lambda lanes: lanes,
-) -> tuple[Array, Array, Array]:
-  """The mean gradient of each pixel over the patches that cover it.
+) -> Places:
+  """Draws `count` places, uniform over all at which a patch fits; the same places for any lanes and chunk.
 
   Args:
-    score: patches [m, h, w, C] -> [m].
-    image: [H, W, C].
-    places: [m, 2] int32, the top left corners of the patches.
-    patch: h, w.
-    chunk: patches of a lane that the net sees together.
+    chunk: patches of a lane that the net sees together, at most.
     lanes: into how many parts the patches are divided; a multiple of the devices.
-    spread: puts the lanes [lanes, ...] on devices.
+    spread: puts the lanes [L, ...] on devices.
+  """
+  _fits(size, patch)
+  chunks = -(-count // (lanes * chunk))
+  width = -(-count // (lanes * chunks))  # as even as it goes
+  number = spread(jnp.arange(lanes * chunks * width).reshape(lanes, chunks, width))
+  most = jnp.array([size[0] - patch[0] + 1, size[1] - patch[1] + 1])
+  one = lambda number: jax.random.randint(jax.random.fold_in(key, number), (2,), 0, most)
+  return Places(jax.vmap(one)(number.reshape(-1)).reshape(*number.shape, 2), number < count)
+
+
+def slope(score: Score, image: Array, places: Places, patch: tuple[int, int]) -> tuple[Array, Array, Array]:
+  """The mean gradient of each pixel of image [H, W, C] over the patches that cover it.
 
   Returns:
     gradient [H, W, C], 0 where no patch is; cover [H, W, 1] int32, patches over each pixel; mean score [].
   """
-  count = places.shape[0]
-  chunks = -(-count // (lanes * chunk))
-  width = -(-count // (lanes * chunks))  # of a chunk: as even as it goes
-  filled = jnp.pad(places, ((0, lanes * chunks * width - count), (0, 0)), mode="edge")
-  real = jnp.arange(lanes * chunks * width) < count  # the rest fills the last chunk up
-  in_lanes = spread(filled.reshape(lanes, chunks, width, 2)), spread(real.reshape(lanes, chunks, width))
+  lanes, _, width = places.real.shape
 
-  def work(sums: Array, item: tuple[Array, Array]) -> tuple[Array, Array]:
-    places, real = item  # [lanes, width, 2], [lanes, width]
-    patches = jax.vmap(jax.vmap(lambda place: lax.dynamic_slice(image, (*place, 0), (*patch, image.shape[2]))))(places)
+  def work(sums: Array, some: Places) -> tuple[Array, Array]:
+    patches = jax.vmap(jax.vmap(lambda at: lax.dynamic_slice(image, (*at, 0), (*patch, image.shape[2]))))(some.corner)
     flat = patches.reshape(lanes * width, *patch, image.shape[2])
     gradient, scores = jax.grad(lambda x: _summed(score(x)), has_aux=True)(flat)
-    gradient = jnp.where(real[..., None, None, None], gradient.reshape(patches.shape), 0.0)
-    return jax.vmap(_add)(sums, places, gradient), jnp.where(real, scores.reshape(lanes, width), 0.0)
+    gradient = jnp.where(some.real[..., None, None, None], gradient.reshape(patches.shape), 0.0)
+    return jax.vmap(_add)(sums, some.corner, gradient), jnp.where(some.real, scores.reshape(lanes, width), 0.0)
 
-  start = spread(jnp.zeros((lanes, *image.shape)))
-  sums, scores = lax.scan(work, start, jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), in_lanes))
+  start = jnp.zeros((lanes, *image.shape))
+  sums, scores = lax.scan(work, start, jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), places))
   cover = cover_of(places, image.shape[:2], patch)[..., None]
-  return sums.sum(0) / jnp.maximum(cover, 1), cover, scores.sum() / count
+  return sums.sum(0) / jnp.maximum(cover, 1), cover, scores.sum() / places.real.sum()
 
 
-def cover_of(places: Array, size: tuple[int, int], patch: tuple[int, int]) -> Array:
+def cover_of(places: Places, size: tuple[int, int], patch: tuple[int, int]) -> Array:
   """How many patches cover each pixel, [H, W] int32: corners of the patches, summed along both axes."""
-  corners = jnp.zeros((size[0] + 1, size[1] + 1), jnp.int32)
-  top, left = places[:, 0], places[:, 1]
-  for down, right, sign in ((0, 0, 1), (patch[0], 0, -1), (0, patch[1], -1), (patch[0], patch[1], 1)):
-    corners = corners.at[top + down, left + right].add(sign)
-  return corners.cumsum(0).cumsum(1)[:-1, :-1]
+
+  def corners(at: Array, real: Array) -> Array:
+    top, left = at.reshape(-1, 2).T
+    count = real.reshape(-1).astype(jnp.int32)
+    found = jnp.zeros((size[0] + 1, size[1] + 1), jnp.int32)
+    for down, right, sign in ((0, 0, 1), (patch[0], 0, -1), (0, patch[1], -1), (patch[0], patch[1], 1)):
+      found = found.at[top + down, left + right].add(sign * count)
+    return found
+
+  return jax.vmap(corners)(*places).sum(0).cumsum(0).cumsum(1)[:-1, :-1]
 
 
 def ascend(
@@ -140,7 +154,7 @@ def ascend(
 
   Args:
     patches: a move; None: as dense as in the thesis, `count_of`.
-    patch, chunk, lanes, spread: as `slope` has them.
+    chunk, lanes, spread: as `scatter_places` has them.
   """
   count = count_of(image.shape[:2], patch) if patches is None else patches
   if count < 1 or chunk < 1 or lanes < 1:
@@ -149,8 +163,8 @@ def ascend(
   key_places, key_move, key_last = jax.random.split(key, 3)
 
   def look(key: Array, image: Array) -> tuple[Array, Array, Array]:
-    places = _draw(key, count, image.shape[:2], patch)
-    return slope(score, image, places, patch=patch, chunk=chunk, lanes=lanes, spread=spread)
+    places = scatter_places(key, count, image.shape[:2], patch, chunk=chunk, lanes=lanes, spread=spread)
+    return slope(score, image, places, patch)
 
   def work(carry, index):
     image, moment, age, active, moves = carry
@@ -242,13 +256,6 @@ def canvases(
     return lax.map(one, jax.random.split(key, n))
 
   return draw
-
-
-def _draw(key: Array, count: int, size: tuple[int, int], patch: tuple[int, int]) -> Array:
-  """Places [count, 2], uniform over all at which a patch fits."""
-  _fits(size, patch)
-  most = jnp.array([size[0] - patch[0] + 1, size[1] - patch[1] + 1])
-  return jax.random.randint(key, (count, 2), 0, most)
 
 
 def _fits(size: tuple[int, int], patch: tuple[int, int]) -> None:
