@@ -17,6 +17,12 @@ from genjax.objectives.rows import ROWS
 
 NETS = {
   "convnet": "genjax.nets.convnet:ConvNet",
+  "vanilla": "genjax.nets.vanilla:VanillaNet",
+  "resnet13": "genjax.nets.resnet:ResNet13",
+  "resnet32": "genjax.nets.resnet:ResNet32",
+  "densenet20": "genjax.nets.densenet:DenseNet",
+  "wgan_gp_32": "genjax.nets.wgan_gp:WganGp32",
+  "wgan_gp_64": "genjax.nets.wgan_gp:WganGp64",
   "dcgan": "genjax.nets.dcgan:DCGANCritic",
   "mlp": "genjax.nets.mlp:MLPCritic",
 }
