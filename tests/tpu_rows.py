@@ -11,7 +11,10 @@ import jax.numpy as jnp
 
 from genjax.core import System
 from genjax.nets.convnet import ConvNet
+from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
 from genjax.nets.noise import decoder
+from genjax.objectives.zoo import OBJECTIVES
+from genjax.systems.gan import gan
 from genjax.systems.winn import winn
 
 
@@ -20,9 +23,9 @@ class Row(NamedTuple):
 
   build: Callable[[int], System]  # from the capacity of its pool; a system without a pool ignores it
   batch: dict[str, jax.ShapeDtypeStruct]  # one step's global batch
-  capacities: tuple[int, int]  # two sizes of the pool that divide over all devices
+  capacities: tuple[int, int] | None  # two sizes of the pool that divide over all devices; None: there is no pool
   activation: tuple[int, ...]  # [H, W, C] of an inner layer that no other array has: it tells the images in work
-  ascended: int  # images that are generated together, over all devices
+  ascended: int  # images that are generated together, over all devices, by the step and by the sampler
   samples: int  # asked of the sampler; several times `ascended`
   image: tuple[int, int, int]
 
@@ -42,6 +45,19 @@ def _winn(capacity: int) -> System:
   )
 
 
+def _gan(capacity: int) -> System:
+  del capacity
+  return gan(
+    DCGANGenerator((32, 32, 3), (64, 48)),
+    DCGANCritic((32, 64), norm="layer"),
+    shape=(32, 32, 3),
+    objective=OBJECTIVES["wgan_gp"](),
+    critic_steps=4,
+    ema=0.99,
+    sample_batch=64,
+  )
+
+
 ROWS = {
   "winn": Row(
     build=_winn,
@@ -49,6 +65,15 @@ ROWS = {
     capacities=(512, 2048),
     activation=(32, 32, 32),
     ascended=128,
+    samples=512,
+    image=(32, 32, 3),
+  ),
+  "gan": Row(
+    build=_gan,
+    batch={"image": jax.ShapeDtypeStruct((256, 32, 32, 3), jnp.float32)},
+    capacities=None,
+    activation=(16, 16, 48),
+    ascended=64,
     samples=512,
     image=(32, 32, 3),
   ),
