@@ -162,9 +162,12 @@ def test_the_loss_is_cross_entropy_plus_alpha_times_the_objective():
   )
 
 
-def test_a_turn_makes_passes_times_minibatches_updates():
-  assert _turn("thesis")[1].optimizer[0].count == 4
-  assert _turn("ICN, averaged, decayed, two passes, dropout")[1].optimizer[0].count == 8
+@pytest.mark.parametrize(
+  ("name", "updates"),
+  [("thesis", 4), pytest.param("ICN, averaged, decayed, two passes, dropout", 8, marks=pytest.mark.slow)],
+)
+def test_a_turn_makes_passes_times_minibatches_updates(name, updates):
+  assert _turn(name)[1].optimizer[0].count == updates
 
 
 def test_the_baseline_starts_at_the_same_weights_and_has_neither_pool_nor_samples():
@@ -176,6 +179,7 @@ def test_the_baseline_starts_at_the_same_weights_and_has_neither_pool_nor_sample
   assert not {"wasserstein", "moves"} & set(baseline[2])
 
 
+@pytest.mark.slow
 def test_with_a_vanishing_alpha_winn_trains_like_the_baseline():
   """Same weights, same minibatches in the same order: what the two have in common is equal, not only alike."""
   batch = _batches()[0]
@@ -187,6 +191,7 @@ def test_with_a_vanishing_alpha_winn_trains_like_the_baseline():
   jax.tree.map(partial(np.testing.assert_allclose, atol=1e-4), *ends)
 
 
+@pytest.mark.slow
 def test_dropout_is_used_in_training_only():
   name = "ICN, averaged, decayed, two passes, dropout"
   first, second = (_trial(name).step(jax.random.key(key), _trial(name).start(), _batches()[0])[1] for key in (1, 2))
@@ -219,6 +224,7 @@ def _long():
   return system, after, metrics
 
 
+@pytest.mark.slow
 def test_chains_end_within_the_range_of_f_and_lean_to_their_class():
   _, after, metrics = _long()
   f, _ = _read(Net(), after.params, _batches()[0]["image"])
@@ -237,6 +243,7 @@ def test_chains_end_within_the_range_of_f_and_lean_to_their_class():
   assert len(starts) == len(label)
 
 
+@pytest.mark.slow
 def test_samples_have_the_classes_in_turn():
   system, after, _ = _long()
   for n in (24, 21):
@@ -246,6 +253,7 @@ def test_samples_have_the_classes_in_turn():
     assert all(own < _crossed(logits, (np.arange(n) + shift) % CLASSES).mean() for shift in (1, 2))
 
 
+@pytest.mark.slow
 def test_in_batch_mode_the_bounds_are_those_of_the_minibatches_means():
   _, after, _ = _turn("released code")
   f, _ = _read(Net(), after.params, _batches()[0]["image"])
@@ -254,6 +262,7 @@ def test_in_batch_mode_the_bounds_are_those_of_the_minibatches_means():
   assert after.pool.images.dtype == np.uint8
 
 
+@pytest.mark.slow
 def test_in_batch_mode_it_is_the_mean_that_arrives():
   system = _system(stop="batch", ascent_steps=300, tolerance=0.02, class_weight=0.0, synthesis_batch=SYNTHESIS)
   after, metrics = jax.jit(system.step)(
