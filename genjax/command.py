@@ -104,7 +104,7 @@ def help_of(command: str) -> str:
     return HELP[command]
   from genjax.studies import STUDIES
 
-  return HELP[command] + "\n".join(f"  {name:12}{shows}" for name, (_, _, shows) in STUDIES.items())
+  return HELP[command] + "\n".join(f"  {name:18}{shows}" for name, (_, _, shows) in STUDIES.items())
 
 
 class UsageError(ValueError):
