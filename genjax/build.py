@@ -143,18 +143,59 @@ class ErrorJudge(NamedTuple):
     return self.metrics.measure(state, roles, ema=self.ema, seed=self.seed)
 
 
-def judge(config: ConfigDict, parts: Parts) -> Judge | ErrorJudge | None:
+class ModeJudge(NamedTuple):
+  """The modes of a mixture that samples cover."""
+
+  name: str  # of the mixture
+  seed: int
+  ema: bool
+  samples: int
+
+  def __call__(self, key, state, sample) -> dict[str, float]:
+    return {name: number.value for name, number in self.numbers(key, state, sample).items()}
+
+  def numbers(self, key, state, sample) -> dict[str, Any]:
+    """Every number with its card."""
+    import numpy as np
+
+    from genjax.data.mixtures import CENTRES, DEVIATION
+    from genjax.metrics.card import Card, Number, digest
+    from genjax.metrics.modes import WITHIN, modes
+
+    centres = CENTRES[self.name]
+    found = modes(np.asarray(sample(key, state, self.samples)).reshape(-1, 2), centres, DEVIATION)
+    card = lambda name: Card(
+      metric=f"{name}, within {WITHIN:g} deviations",
+      subject="samples",
+      generated=self.samples,
+      reference=len(centres),
+      split=f"centres of {self.name}",
+      data_digest=digest(centres),
+      quantisation="none",
+      ema=self.ema,
+      seed=self.seed,
+      precision=None,
+    )
+    values = {"modes": float(found.covered), "good": found.good, "balance": found.balance}
+    return {name: Number(value, card(name)) for name, value in values.items()}
+
+  @property
+  def anchors(self) -> dict[str, Any]:
+    return {}
+
+
+def judge(config: ConfigDict, parts: Parts) -> Judge | ErrorJudge | ModeJudge | None:
   """The metrics of a config, or None where it asks for none. Raises UsageError."""
   name, best = config.metrics.name, config.train.get("best", "")
-  if name not in ("", "frechet", "error"):
-    raise UsageError(f"no config.metrics.name={name!r}; there is frechet, error, or '' for none")
+  if name not in ("", "frechet", "error", "modes"):
+    raise UsageError(f"no config.metrics.name={name!r}; there is frechet, error, modes, or '' for none")
   allowed = ("validation_error", "validation_cross_entropy") if name == "error" else ()
   if best and best not in allowed:
     known = ", ".join(allowed) or "'', for config.metrics.name='error' alone has validation data"
     raise UsageError(f"config.train.best={best!r}: a model is chosen on validation data; use {known}")
   if not name:
     return None
-  return _frechet(config, parts) if name == "frechet" else _errors(config, parts)
+  return {"frechet": _frechet, "error": _errors, "modes": _modes}[name](config, parts)
 
 
 def _frechet(config: ConfigDict, parts: Parts) -> Judge:
@@ -185,6 +226,15 @@ def _frechet(config: ConfigDict, parts: Parts) -> Judge:
   except (ValueError, OSError) as error:
     raise UsageError(str(error)) from error
   return Judge(metrics, train.images, config.seed, bool(config.system.get("ema")), config.metrics.samples)
+
+
+def _modes(config: ConfigDict, parts: Parts) -> ModeJudge:
+  from genjax.data.mixtures import CENTRES
+
+  if config.data.name not in CENTRES:
+    raise UsageError(f"config.metrics.name='modes' needs a mixture; set config.data.name to {' or '.join(CENTRES)}")
+  del parts
+  return ModeJudge(config.data.name, config.seed, bool(config.system.get("ema")), config.metrics.samples)
 
 
 def _errors(config: ConfigDict, parts: Parts) -> ErrorJudge:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from genjax.build import ErrorJudge, Judge, Parts, build, judge
+from genjax.build import ErrorJudge, Judge, ModeJudge, Parts, build, judge
 from genjax.command import (
   HELP,
   USAGE,
@@ -301,7 +301,11 @@ def restored(
 
 
 def _summary(
-  config: ConfigDict, parts: Parts, judged: Judge | ErrorJudge | None, state: Any, workdir: str | os.PathLike
+  config: ConfigDict,
+  parts: Parts,
+  judged: Judge | ErrorJudge | ModeJudge | None,
+  state: Any,
+  workdir: str | os.PathLike,
 ) -> dict[str, Any]:
   import statistics
 
@@ -317,8 +321,11 @@ def _summary(
   }
   if isinstance(judged, ErrorJudge):
     summary |= _errors(config, parts, judged, state, workdir)
+    return summary
+  key = calls.named_key(jax.random.key(config.seed), "summary")
+  if isinstance(judged, ModeJudge):
+    summary["metrics"] = _cards(judged.numbers(key, state, calls.jit_sample(parts.system.sample, mesh.make_mesh())))
   elif judged:
-    key = calls.named_key(jax.random.key(config.seed), "summary")
     images, measured = judged.measure(key, state, calls.jit_sample(parts.system.sample, mesh.make_mesh()))
     curve = [(row["step"], row["eval/frechet"]) for row in rows if row.get("eval/frechet") is not None]
     summary["metrics"] = _cards(measured.numbers)
@@ -365,6 +372,11 @@ def _last_words(summary: dict[str, Any], workdir: str | os.PathLike) -> str:
     if "best_step" in summary:
       lines[-1] += f" at step {summary['best_step']}, where {summary['chosen_by']} was lowest"
       lines[-1] += f"; {test('metrics_of_last_step')} at the last step"
+  elif "modes" in summary.get("metrics", {}):
+    found = {name: number["value"] for name, number in summary["metrics"].items()}
+    lines.append(
+      f"modes covered {found['modes']:.0f}, good samples {found['good']:.1%}, balance {found['balance']:.2f}"
+    )
   elif "metrics" in summary:
     anchors = {name: round(number["value"], 1) for name, number in summary["anchors"].items()}
     lines.append(

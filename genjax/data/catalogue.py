@@ -2,6 +2,7 @@
 
     digits                 scikit-learn's handwritten digits
     textures[/brick]       scikit-image's photographs
+    ring, grid             points in the plane, a mixture of 8 or 25 Gaussians
     folder                 your own pictures, at `path`
     cifar10                the official binary archive at `path`, or as TFDS prepared it
     any other              a set that TFDS prepared: mnist, svhn_cropped, celeb_a, lsun/bedroom
@@ -17,7 +18,7 @@ from genjax.data.batches import RawBatch, batches
 from genjax.data.images import ImageSet, Source, gather
 from genjax.data.stream import stream
 
-OWN = ("digits", "textures", "folder", "cifar10")
+OWN = ("digits", "textures", "ring", "grid", "folder", "cifar10")
 MEMORY_LIMIT = 4 * 2**30  # bytes of uint8 pixels that are held in memory
 
 
@@ -123,6 +124,13 @@ def _find(
     if path is None:
       raise ValueError('data set "folder" needs a path; set data.path to a folder of images')
     return folder_source(path, split=split, size=size, channels=channels)
+
+  if name in ("ring", "grid"):
+    from genjax.data.mixtures import mixture
+
+    if path is not None:
+      raise ValueError(f'data set "{name}" takes no path; leave data.path unset')
+    return mixture(name, split=split, size=size, channels=channels)
 
   from genjax.data import prepared
 

@@ -11,6 +11,7 @@ Checked  tests/studies/test_critic_samples.py
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from genjax.studies.runs import Run, kept, opened, settings, trained
@@ -26,7 +27,7 @@ def critic_samples(
   quiet: bool = False,
   moves: int = 300,
   samples: int = 500,
-  overrides: dict[str, Any] | None = None,
+  overrides: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
   """Trains both (or finds them in `workdir`), samples from both critics; returns a table as text.
 
@@ -36,12 +37,12 @@ def critic_samples(
     quiet: nothing on the terminal.
     moves: at most this many of a chain.
     samples: from each critic.
-    overrides: of config keys, for every run.
+    overrides: of config keys, by critic: {"WINN": {"train.steps": 10}}.
   """
   found = {row: [] for row in ROWS}
   for seed in range(seeds):
     runs = {
-      row: trained(settings(name, overrides, seed=seed), _home(workdir, name, seed), quiet=quiet)
+      row: trained(settings(name, (overrides or {}).get(row), seed=seed), _home(workdir, name, seed), quiet=quiet)
       for row, name in ROWS.items()
     }
     pictures = {}
@@ -91,27 +92,28 @@ def _climbed(run: Run, winn: Run, *, moves: int, samples: int, seed: int) -> tup
   noise = make(NOISES, winn.config, "noise", parts.shape)
   rule = make(SAMPLERS, winn.config, "sampler")
   chunk, positives = winn.config.system.synthesis_batch, winn.config.data.batch
-  score = parts.views["score"](state)
+  score = lambda state, images: parts.views["score"](state)(images)
   real = to_unit(parts.data.images.images[:positives])
 
   @jax.jit
-  def climb(key):
+  def climb(key, state, real):
     key_noise, key_threshold, key_move = jax.random.split(key, 3)
-    f = score(real)
+    f = score(state, real)
     threshold = jax.random.uniform(key_threshold, (chunk,), minval=f.min(), maxval=f.max())
     start = noise(key_noise, chunk)
-    return start, langevin.ascend(key_move, score, start, rule=rule, steps=moves, threshold=threshold)
+    f_of = lambda images: score(state, images)
+    return start, langevin.ascend(key_move, f_of, start, rule=rule, steps=moves, threshold=threshold)
 
-  ended = [climb(jax.random.fold_in(jax.random.key(seed), turn)) for turn in range(-(-samples // chunk))]
+  ended = [climb(jax.random.fold_in(jax.random.key(seed), turn), state, real) for turn in range(-(-samples // chunk))]
   gather = lambda values: np.concatenate([np.asarray(value) for value in values])[:samples]
   images = gather(chains.images for _, chains in ended)
   measured = judge(winn.config, parts).metrics.measure(images, ema=None, seed=seed).values()
   return images, {
-    "frechet": measured["frechet"],
+    **{name: measured[name] for name in ("frechet", "copies", "diversity")},
     "stopped": float(gather(chains.stopped for _, chains in ended).mean()),
     "moves": float(gather(chains.moves for _, chains in ended).mean()),
-    "f_real": float(score(real).mean()),
-    "f_noise": float(gather(score(start) for start, _ in ended).mean()),
+    "f_real": float(score(state, real).mean()),
+    "f_noise": float(gather(score(state, start) for start, _ in ended).mean()),
     "f_samples": float(gather(chains.scores for _, chains in ended).mean()),
     "own_frechet": run.summary["metrics"]["frechet"]["value"],
   }

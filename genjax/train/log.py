@@ -27,6 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from genjax.train.errors import StorageError
+from genjax.train.points import are_points, scatter
 from genjax.train.tensorboard import Events, open_events
 
 _READABLE = 64  # pixels: smaller images are enlarged by a whole number up to about this
@@ -71,10 +72,14 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     images: [n, H, W, C] float in [-1, 1] or uint8; n >= 1.
     columns: of the grid; by default as near to a square as n images allow.
 
+  Images of one pixel and two channels are points in the plane, and are drawn as such.
+
   Returns:
     uint8 [rows * (H' + 2) + 2, columns * (W' + 2) + 2, C], H' and W' a whole multiple of H and W.
   """
   images = np.asarray(images)
+  if are_points(images.shape):
+    return scatter(images)
   if images.ndim != 4 or not len(images) or images.shape[-1] not in (1, 3, 4):
     raise ValueError(f"images have shape {images.shape}; wanted [n, H, W, C] with n >= 1 and C of 1 or 3")
   pixels = images if images.dtype == np.uint8 else _to_uint8(images)

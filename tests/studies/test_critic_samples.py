@@ -1,0 +1,47 @@
+"""Figure 2.3 on runs of a few steps: two critics, one sampler, a picture and numbers."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_main import SMALL
+
+from genjax.studies.critic_samples import ROWS, critic_samples, table
+from genjax.studies.runs import settings
+
+GAN = {
+  **{key: value for key, value in SMALL.items() if key.startswith(("train", "net", "metrics"))},
+  "data.batch": 40,
+  "generator.widths": (8,),
+}
+
+
+def test_both_critics_are_the_same_net():
+  winn, wgan = (settings(ROWS[row]) for row in ("WINN", "WGAN-GP"))
+  assert winn.net.to_dict() == wgan.net.to_dict()
+  assert winn.data.name == wgan.data.name
+
+
+@pytest.mark.slow
+def test_both_are_trained_sampled_alike_and_told(tmp_path):
+  told = critic_samples(str(tmp_path), quiet=True, moves=3, samples=40, overrides={"WINN": SMALL, "WGAN-GP": GAN})
+  numbers = json.loads((tmp_path / "critic_samples.json").read_text())
+  assert set(numbers["critics"]) == set(ROWS)
+  for row, (values,) in numbers["critics"].items():
+    assert row in told
+    assert values["moves"] <= 3
+    assert 0 <= values["stopped"] <= 1
+    assert np.isfinite(list(values.values())).all()
+  assert np.asarray(Image.open(tmp_path / "critic_samples.png")).std() > 10
+
+
+def test_the_table_has_a_line_for_every_seed():
+  value = {"frechet": 1.0, "stopped": 0.5, "moves": 3.2, "own_frechet": 2.0}
+  lines = table({"A": [value, value], "B": [value]}, {"real": 1.5}).splitlines()
+  assert lines[2:] == [
+    "| A, 0 | 1.00 | 50% | 3 | 2.00 |",
+    "| A, 1 | 1.00 | 50% | 3 | 2.00 |",
+    "| B, 0 | 1.00 | 50% | 3 | 2.00 |",
+    "beside it: real 1.5",
+  ]
