@@ -13,7 +13,8 @@ Departs  The sources leave open the number of moves, the stop and the optimiser'
          of each pixel by the moves that this pixel made. A gradient of zero instead would let moments of unseen
          pixels move them, and would forget what was last seen.
          The canvas stops as one chain, with one threshold drawn from the range of f over the positives, as soon as the
-         mean score of a move's patches reaches it; at most `steps` moves.
+         mean score of a move's patches reaches it; at most `steps` moves. A mean over many patches varies less than f
+         does over positives, and the net leaves a canvas that stops low in the range unfinished: `above` draws higher.
          It starts as a mosaic of p0 images of the patch size, so that the net meets what it was trained from.
          Other sizes: as many patches as keep the mean number of patches over a pixel in the middle that of the thesis,
          200 * 64^2 / 257^2 = 12.4. A margin of 32 gives the outermost reported pixels half of that along each side
@@ -187,15 +188,25 @@ def ascend(
 
 
 def through(
-  key: Array, stages: Sequence[Stage], image: Array, *, patch: tuple[int, int], rule: Rule, steps: int, **how: Any
+  key: Array,
+  stages: Sequence[Stage],
+  image: Array,
+  *,
+  patch: tuple[int, int],
+  rule: Rule,
+  steps: int,
+  above: float = 0.0,
+  **how: Any,
 ) -> Canvas:
   """Takes a canvas through the stages of a cascade, each up to a threshold drawn from its own bounds.
 
-  `how` is passed to `ascend` as it is.
+  The part of the bounds from `above` up is drawn from, 0 all of it, 1 the upper bound alone. `how` is passed to
+  `ascend` as it is.
   """
   for number, stage in enumerate(stages):
     key_threshold, key_climb = jax.random.split(jax.random.fold_in(key, number))
-    drawn = jax.random.uniform(key_threshold, minval=stage.bounds[0], maxval=stage.bounds[1])
+    least, greatest = stage.bounds
+    drawn = least + (greatest - least) * jax.random.uniform(key_threshold, minval=above, maxval=1.0)
     threshold = jnp.where(stage.active, drawn, -jnp.inf)  # reached before the first move
     done = ascend(key_climb, stage.score, image, patch=patch, rule=rule, steps=steps, threshold=threshold, **how)
     image = done.image
@@ -219,6 +230,7 @@ def canvases(
   margin: int = 32,
   cover: float = THESIS_COVER,
   steps: int = 2000,
+  above: float = 0.0,
   chunk: int = 32,
 ) -> Callable[..., Array]:
   """Pictures of any size from stages that know patches of one size.
@@ -231,25 +243,28 @@ def canvases(
     margin: pixels round a picture that are synthesised too and then cut off.
     cover: patches of a move over a pixel in the middle, in the mean.
     steps: at most this many moves of a canvas, in every stage.
+    above: where in the range of f over positives thresholds begin, 0 to 1; see `through`.
     chunk: patches of a lane that the net sees together.
 
   Returns:
     (key, stages, n, lanes=1, spread=no constraint) -> images [n, *size, C], made one after the other.
 
   Raises:
-    ValueError: a canvas that is smaller than a patch, or a negative margin.
+    ValueError: a canvas that is smaller than a patch, and numbers out of range.
   """
   height, width = (size, size) if isinstance(size, int) else size
   patch, whole = shape[:2], (height + 2 * margin, width + 2 * margin, shape[2])
   if margin < 0 or min(height, width) < 1 or steps < 0:
     raise ValueError(f"size {size}, margin {margin}, steps {steps}; use a size of at least 1, the others at least 0")
+  if not 0 <= above <= 1:
+    raise ValueError(f"above {above}; use 0 for thresholds from all of the range of f, up to 1 for its upper end")
   count = count_of(whole[:2], patch, cover)
 
   def draw(key: Array, stages: Sequence[Stage], n: int, lanes: int = 1, spread: Spread = lambda lanes: lanes) -> Array:
     def one(key: Array) -> Array:
       key_start, key_climb = jax.random.split(key)
       start = mosaic(key_start, noise, whole, patch)
-      how = {"patches": count, "chunk": chunk, "lanes": lanes, "spread": spread}
+      how = {"patches": count, "chunk": chunk, "lanes": lanes, "spread": spread, "above": above}
       done = through(key_climb, stages, start, patch=patch, rule=rule, steps=steps, **how)
       return done.image[margin : margin + height, margin : margin + width]
 
