@@ -47,11 +47,12 @@ HELP = {
   genjax sample --workdir runs/digits
   genjax sample --workdir runs/digits --n 256 --seed 3 --out digits.png
   genjax sample --workdir runs/digits --n 10000 --out digits.npz     # uint8 [n, H, W, C]
+  genjax sample --workdir runs/brick --config.sample.size=512        # winn_texture: a picture of any size
 
   --config      default: the workdir's own config.json
-  --n           how many (default 64)
+  --n           how many (default 64; 1 where the config has a section `sample`)
   --seed        of the draw (default 0)
-  --out         .png: one grid; .npz: array "images"; default <workdir>/samples.png
+  --out         .png: one grid, or the one picture; .npz: array "images"; default <workdir>/samples.png
   --step        checkpoint to use (default: the newest); best: the one that config.train.best keeps
 """,
   "evaluate": """genjax evaluate: measures the newest checkpoint of a workdir; prints JSON, every number with its card.
