@@ -16,6 +16,7 @@ from genjax.nets.noise import decoder
 from genjax.objectives.zoo import OBJECTIVES
 from genjax.systems.gan import gan
 from genjax.systems.winn import winn
+from genjax.systems.winn_classifier import winn_classifier
 
 
 class Row(NamedTuple):
@@ -58,10 +59,38 @@ def _gan(capacity: int) -> System:
   )
 
 
+def _winn_classifier(capacity: int) -> System:
+  return winn_classifier(
+    ConvNet(((32, 64), (64, 64)), classes=4),
+    decoder((32, 32, 3), width=64),
+    shape=(32, 32, 3),
+    classes=4,
+    minibatch=64,
+    ascent_steps=20,
+    synthesis=64,
+    synthesis_batch=128,
+    initial=64,
+    capacity=capacity // 4,  # of each class
+    ema=0.99,
+  )
+
+
 ROWS = {
   "winn": Row(
     build=_winn,
     batch={"image": jax.ShapeDtypeStruct((256, 32, 32, 3), jnp.float32)},
+    capacities=(512, 2048),
+    activation=(32, 32, 32),
+    ascended=128,
+    samples=512,
+    image=(32, 32, 3),
+  ),
+  "winn_classifier": Row(
+    build=_winn_classifier,
+    batch={
+      "image": jax.ShapeDtypeStruct((256, 32, 32, 3), jnp.float32),
+      "label": jax.ShapeDtypeStruct((256,), jnp.int32),
+    },
     capacities=(512, 2048),
     activation=(32, 32, 32),
     ascended=128,
