@@ -4,7 +4,8 @@ Papers   WGAN-GP  Gulrajani et al. 2017, arXiv:1704.00028, and its code, `gan_ci
          WINN     Lee et al., CVPR 2018; dissertation (UCSD 2022): figure 2.3, sections 2.5.4 and 2.5.5
 Departs  A mean pooling and a 1x1 convolution commute: every shortcut pools first. A 3x3 convolution and its 2x2 mean
          are one 4x4 convolution of stride 2 with the same 3x3 weights (`pooled`): in a scan on CPU cores the 32x32
-         critic's image gradient takes 0.7 of the time of two steps, its penalty's gradient 0.6. Its auxiliary classifier is our head.
+         critic's image gradient takes 0.7 of the time of two steps, its penalty's gradient 0.6.
+         Its auxiliary classifier is our head.
          Odd sides lose their last row and column where they are pooled.
          Dropout, where asked for, comes before the second convolution of the last two units.
 Shapes   images [B, H, W, C] float32 in [-1, 1] -> logits [B] float32, aux.
