@@ -7,10 +7,10 @@ derivatives of one trilinear form <conv(x, w), g>; so each of them is written he
 two as its own derivatives, to any order. On a GPU or TPU the same three operations are jax's own.
 
 A stride of the convolution is a dilation of g in the other two, and the fast kernel knows dilation. One layer of stride
-2 on 2 cores, jax 0.10, its derivatives in a scan against jax's own in the outermost computation: 0.8 to 1.2 times the time (jax's
-own in the scan: 7 to 240 times; folding pixels into channels, or stride 1 with most pixels thrown away: 1 to 7 times).
-Whole critics (genjax/nets), in a scan against the outermost computation: 0.7 to 1.1 times the processor time, for the
-value, the gradient by the image and a gradient penalty's gradient alike.
+2 on 2 cores, jax 0.10, its derivatives in a scan against jax's own in the outermost computation: 0.8 to 1.2 times the
+time (jax's own in the scan: 7 to 240 times; folding pixels into channels, or stride 1 with most pixels thrown away: 1
+to 7 times). Whole critics (genjax/nets), in a scan against the outermost computation: 0.7 to 1.1 times the processor
+time, for the value, the gradient by the image and a gradient penalty's gradient alike.
 
 Departs  jax.lax.conv_general_dilated: reverse mode only (custom_vjp); no dilation, no groups.
 Shapes   x [B, H, W, I], w [h, w, I, O] -> [B, H', W', O]; padding ((top, bottom), (left, right)); strides two.
