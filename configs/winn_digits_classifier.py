@@ -17,7 +17,7 @@ def get_config(arg: str = "") -> ConfigDict:
   if arg not in ("", "baseline", "icn"):
     raise ValueError("winn_digits_classifier takes baseline or icn")
   baseline = arg == "baseline"
-  steps = 60
+  steps = 100
   config = ConfigDict()
   config.seed = 0
 
@@ -36,7 +36,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.net = ConfigDict({"name": "convnet", "blocks": ((32, 32), (64, 64)), "f_on": "logits", "dropout": 0.0})
   config.noise = ConfigDict({"name": "decoder", "width": 64})
   config.objective = ConfigDict({"name": "inn"} if arg == "icn" else {"name": "winn", "weight": 10.0})
-  config.sampler = ConfigDict({"name": "adam", "rate": 0.02, "b1": 0.9, "b2": 0.9})
+  config.sampler = ConfigDict({"name": "adam", "rate": 0.05, "b1": 0.9, "b2": 0.9})  # paper: 0.02
 
   config.system = ConfigDict()
   config.system.name = "winn_classifier"
@@ -50,7 +50,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.system.ema = 0.0
   config.system.ascent_steps = 60  # paper: 2000
   config.system.class_weight = 0.5
-  config.system.tolerance = 0.02  # paper: 0.001
+  config.system.tolerance = 1e-3
   config.system.stop = "example"
   config.system.synthesis = 0 if baseline else 32  # of each class a turn
   config.system.synthesis_batch = 320
@@ -63,7 +63,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.train.steps = steps
   config.train.steps_per_call = 2
   config.train.log_every = 2
-  config.train.checkpoint_every = 20
+  config.train.checkpoint_every = 10
   config.train.sample_every = 0 if baseline else 20
   config.train.evaluate_every = 2
   config.train.samples = 100  # ten columns, one for each digit
