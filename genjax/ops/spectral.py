@@ -33,10 +33,12 @@ def singular(kernel: Array, u: Array, steps: int = 1) -> tuple[Array, Array]:
   matrix = kernel.reshape(-1, kernel.shape[-1])
   matrix = matrix.astype(jnp.promote_types(matrix.dtype, jnp.float32))
   still, u = jax.lax.stop_gradient(matrix), jax.lax.stop_gradient(u.astype(matrix.dtype))
-  v = _unit(_times(still, u))
-  for step in range(steps):
-    v = _unit(_times(still, u)) if step else v
-    u = _unit(_times(still.T, v))
+
+  def iterate(_: int, vectors: tuple[Array, Array]) -> tuple[Array, Array]:
+    v = _unit(_times(still, vectors[1]))
+    return v, _unit(_times(still.T, v))
+
+  v, u = jax.lax.fori_loop(0, steps, iterate, (_unit(_times(still, u)), u))
   return _times(v, _times(matrix, u)), u
 
 

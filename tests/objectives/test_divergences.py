@@ -26,7 +26,7 @@ OPTIMAL_LOGIT = {
   "kl": lambda u: 1 + np.log(u),
   "reverse_kl": np.log,
   "pearson": lambda u: 2 * (u - 1),
-  "neyman": lambda u: np.log(u),
+  "neyman": lambda u: 2 * np.log(u),
   "hellinger": lambda u: np.log(u) / 2,
   "jensen_shannon": np.log,
   "gan": np.log,
@@ -51,9 +51,7 @@ def _known(name):
     "reverse_kl": lambda: np.log(1.2 / 1.3) + (1.3**2 + 0.5**2) / (2 * 1.2**2) - 0.5,
     "pearson": lambda: _integral(lambda x: (p(x) - q(x)) ** 2 / q(x)),
     "neyman": lambda: _integral(lambda x: (p(x) - q(x)) ** 2 / p(x)),
-    "hellinger": lambda: (
-      2 - 2 * np.sqrt(2 * 1.2 * 1.3 / (1.2**2 + 1.3**2)) * np.exp(-0.25 / (4 * (1.2**2 + 1.3**2) / 1))
-    ),
+    "hellinger": lambda: 2 - 2 * np.sqrt(2 * 1.2 * 1.3 / (1.2**2 + 1.3**2)) * np.exp(-0.25 / (4 * (1.2**2 + 1.3**2))),
     "jensen_shannon": lambda: 2 * js,
     "gan": lambda: 2 * js - np.log(4),
     "total_variation": lambda: _integral(lambda x: abs(p(x) - q(x))) / 2,
@@ -131,8 +129,8 @@ def test_any_other_critic_gives_less(name):
 @every_row
 def test_a_trained_critic_comes_near_the_divergence_from_below(name):
   """Gaussians have a quadratic log ratio; of each row the critic is the optimal logit of exp(quadratic), trained."""
-  if name in ("pearson", "total_variation"):
-    pytest.skip("its best critic is no polynomial of degree 2")
+  if name in ("pearson", "total_variation", "neyman"):
+    pytest.skip("its best critic is no polynomial of degree 2, or its loss is not convex in one")
   with in_float64():
     quantiles = (np.arange(4000) + 0.5) / 4000
     real, fake = jnp.asarray(P.ppf(quantiles)), jnp.asarray(Q.ppf(quantiles))
@@ -140,7 +138,7 @@ def test_a_trained_critic_comes_near_the_divergence_from_below(name):
     logits = lambda w, x: w[0] + w[1] * x + w[2] * x**2
     loss = lambda w: f_critic(row, logits(w, real), logits(w, fake))
 
-    def newton(w, _):  # convex in these three rows' logits near the optimum
+    def newton(w, _):  # these rows' losses are convex in the logits
       gradient, curvature = jax.grad(loss)(w), jax.hessian(loss)(w)
       return w - 0.5 * jnp.linalg.solve(curvature + 1e-3 * jnp.eye(3), gradient), None
 

@@ -5,8 +5,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
+from scipy import integrate, stats
 
-from genjax.objectives.penalties import between, gradient_penalty, slopes, unit
+from genjax.objectives.penalties import (
+  at_fake,
+  at_most_unit,
+  at_real,
+  between,
+  critic_slope,
+  gradient_penalty,
+  lecam,
+  near_real,
+  orthogonal,
+  orthogonality,
+  slopes,
+  squared,
+  symmetric_slope,
+  unit,
+  weighted_slope,
+)
 from genjax.objectives.terms import play, stateless
 
 KEY = jax.random.key(0)
@@ -54,8 +71,111 @@ def test_the_slope_is_the_norm_of_each_images_own_gradient():
 
 
 def test_unit_wants_a_slope_of_one_from_both_sides():
-  np.testing.assert_allclose(unit(jnp.array([0.0, 0.5, 1.0, 3.0])), [1, 0.25, 0, 4])
-  np.testing.assert_allclose(jax.vmap(jax.grad(unit))(jnp.array([0.5, 1.0, 3.0])), [-1, 0, 4])
+  np.testing.assert_allclose(unit(jnp.array([0.0, 0.5, 1.0, 3.0]) ** 2), [1, 0.25, 0, 4])
+  np.testing.assert_allclose(jax.vmap(jax.grad(lambda s: unit(s**2)))(jnp.array([0.5, 1.0, 3.0])), [-1, 0, 4])
+
+
+def test_at_most_unit_lets_small_slopes_be_and_squared_wants_none():
+  slope = jnp.array([0.0, 0.5, 1.0, 3.0])
+  np.testing.assert_allclose(at_most_unit(slope**2), [0, 0, 0, 4])
+  np.testing.assert_allclose(squared(slope**2), [0, 0.25, 1, 9])
+
+
+def test_the_squared_slope_is_smooth_where_it_vanishes():
+  """Twice differentiable at 0: what the Jacobian of a game with R1 is made of at its equilibrium."""
+  r1 = gradient_penalty(at_real, squared)
+  images = _images(2, 3)
+  penalty = lambda weight: _penalty(lambda x: (weight * x.sum((1, 2, 3)), None), images, images, term=r1)
+  np.testing.assert_allclose(jax.grad(jax.grad(penalty))(jnp.float32(0)), 2 * 12, rtol=1e-6)
+
+
+PENALTIES = {  # of a Term, where a round has only a critic and points
+  **{
+    f"{judge.__name__} {points.__name__}": gradient_penalty(points, judge)
+    for judge in (squared, unit, at_most_unit)
+    for points in (at_real, at_fake)
+  },
+  "eq 20": symmetric_slope(),
+  "eq 19": weighted_slope(jax.nn.sigmoid),
+}
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_penalty_of_a_batch_is_the_mean_of_those_of_its_images(name):
+  real, fake = _images(2, 4), _images(3, 4)
+  critic = lambda images: ((images**3).sum((1, 2, 3)), None)
+  alone = [_penalty(critic, real[i : i + 1], fake[i : i + 1], term=PENALTIES[name]) for i in range(4)]
+  np.testing.assert_allclose(_penalty(critic, real, fake, term=PENALTIES[name]), np.mean(alone), rtol=1e-5)
+  loud = jnp.concatenate([fake, 100 * fake[:1]])  # one image more, as large as it may be
+  alone.append(_penalty(critic, real[:1], loud[4:], term=PENALTIES[name]))
+  together = _penalty(critic, jnp.concatenate([real, real[:1]]), loud, term=PENALTIES[name])
+  np.testing.assert_allclose(together, np.mean(alone), rtol=1e-5)
+
+
+def test_both_forms_of_roths_penalty_agree_at_the_best_critic():
+  """P = N(0.5, 1), Q = N(-0.5, 1), f = log p / q = x: eq 20 and eq 19 of the GAN are both E over pq / (p + q)."""
+  grid = stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000).reshape(-1, 1, 1, 1)
+  real, fake = jnp.asarray(grid + 0.5, jnp.float32), jnp.asarray(grid - 0.5, jnp.float32)
+  critic = lambda images: (images.sum((1, 2, 3)), None)
+  told = [_penalty(critic, real, fake, term=term) for term in (symmetric_slope(), weighted_slope(jax.nn.sigmoid))]
+  density = lambda x: (
+    stats.norm.pdf(x, 0.5) * stats.norm.pdf(x, -0.5) / (stats.norm.pdf(x, 0.5) + stats.norm.pdf(x, -0.5))
+  )
+  np.testing.assert_allclose(told, integrate.quad(density, -9, 9)[0], rtol=1e-3)
+
+
+def test_dragans_points_are_as_far_as_the_batch_is_wide():
+  real = _images(2, 2000)
+  round = play(_linear, real, real)
+  spread = float(np.std(np.asarray(real)))
+  one, both = (np.asarray(near_real(0.5, symmetric=s)(KEY, round) - real) / spread for s in (False, True))
+  np.testing.assert_allclose([one.min(), one.max(), one.mean()], [0, 0.5, 0.25], atol=5e-3)
+  np.testing.assert_allclose([both.min(), both.max(), both.mean()], [-0.5, 0.5, 0], atol=5e-3)
+  grey = play(_linear, jnp.zeros((2, *SHAPE)), real)
+  assert np.isfinite(near_real()(KEY, grey)).all()
+
+
+def test_orthogonality_is_zero_for_orthogonal_columns_and_counts_kernels_alone():
+  basis = jnp.asarray(np.linalg.qr(np.random.default_rng(0).normal(size=(12, 4)))[0], jnp.float32)
+  params = {"conv": {"kernel": (3 * basis).reshape(2, 2, 3, 4), "bias": jnp.ones(4)}}
+  np.testing.assert_allclose(orthogonality(params), 0, atol=1e-8)
+  np.testing.assert_allclose(orthogonality(params, diagonal=True), 4 * 8**2, rtol=1e-5)  # lengths 3: (9 - 1)^2 each
+  matrix = np.random.default_rng(1).normal(size=(5, 3))
+  wanted = sum((matrix[:, i] @ matrix[:, j]) ** 2 for i in range(3) for j in range(3) if i != j)
+  np.testing.assert_allclose(orthogonality({"kernel": jnp.asarray(matrix, jnp.float32)}), wanted, rtol=1e-5)
+  assert orthogonality({"bias": jnp.ones(3)}) == 0
+
+
+def test_a_penalty_of_weights_asks_for_them():
+  with pytest.raises(ValueError, match=r"needs generator_params .* play\("):
+    _penalty(_linear, _images(2, 2), _images(3, 2), term=orthogonal())
+
+
+def test_the_local_stability_term_is_the_squared_gradient_of_the_game():
+  real, fake = _images(2, 3), _images(3, 3)
+  at = lambda weight: lambda images: (jnp.einsum("bhwc,hwc->b", images, weight), None)
+  round = play(at(WEIGHT), real, fake, critic_params=WEIGHT, critic_at=at)
+  told = critic_slope(lambda r, f: f.mean() - r.mean()).apply(KEY, (), round)[0]
+  np.testing.assert_allclose(told, (np.asarray(fake.mean(0) - real.mean(0)) ** 2).sum(), rtol=1e-5)
+
+
+def test_lecam_waits_then_holds_logits_at_the_other_sides_moving_mean():
+  constant = lambda r, f: play(
+    lambda x: (jnp.where(x.sum((1, 2, 3)) > 0, r, f), None), jnp.ones((2, *SHAPE)), -jnp.ones((2, *SHAPE))
+  )
+  term = lecam(decay=0.9, start=2)
+  state, values = term.init(), []
+  for _ in range(3):
+    value, state = term.apply(KEY, state, constant(3.0, -1.0))
+    values.append(float(value))
+  np.testing.assert_allclose(values, [0, 0, 4.0**2 + 4.0**2])
+  np.testing.assert_allclose(state[1:], [3, -1])
+  value, state = term.apply(KEY, state, constant(1.0, 0.0))
+  np.testing.assert_allclose(value, 2.0**2 + 3.0**2)
+  np.testing.assert_allclose(state[1:], [0.9 * 3 + 0.1, -0.9], rtol=1e-6)
+  crossed, _ = term.apply(KEY, state, constant(-5.0, 9.0))
+  assert crossed == 0  # clipped: reals below the fakes' mean are left alone
+  assert lecam(0.9, 2, clipped=False).apply(KEY, state, constant(-5.0, 9.0))[0] > 0
 
 
 def test_the_penalty_is_zero_where_the_slope_is_one():
@@ -95,7 +215,7 @@ def test_the_penalty_of_a_batch_is_the_mean_of_its_images_penalties():
 
 
 def test_points_and_judge_are_free():
-  term = gradient_penalty(points=lambda key, round: round.fake, judge=lambda slopes: slopes**2)
+  term = gradient_penalty(points=lambda key, round: round.fake, judge=lambda squares: squares)
   fake = _images(3, 4)
   expected = (4 * np.sum(np.square(fake), (1, 2, 3))).mean()
   np.testing.assert_allclose(_penalty(_bowl, _images(2, 4), fake, term=term), expected, rtol=1e-5)

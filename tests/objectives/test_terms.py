@@ -1,9 +1,13 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.objectives.terms import Term, on_logits, play, stateless, total
+from genjax.objectives.logits import cross_entropy_critic
+from genjax.objectives.penalties import at_real, gradient_penalty, squared
+from genjax.objectives.terms import Term, every, given, on_features, on_logits, play, read, stateless, total
 
 
 def _critic(images):
@@ -86,3 +90,86 @@ def test_a_total_of_nothing_is_zero():
 def test_a_state_of_the_wrong_length_is_an_error():
   with pytest.raises(ValueError, match="zip"):
     total((1.0, _counter(1.0))).apply(KEY, (), ROUND)
+
+
+# Lazy Terms -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_lazy_term_is_k_times_itself_once_in_k_steps():
+  term = every(3, on_logits(lambda real, fake: real.mean()))
+  state, values = term.init(), []
+  for _ in range(7):
+    value, state = jax.jit(term.apply)(KEY, state, ROUND._replace(critic=None))
+    values.append(float(value))
+  assert values == [12, 0, 0, 12, 0, 0, 12]  # the mean over steps is 4, the Term's own
+  assert value.dtype == jnp.float32
+
+
+def test_a_lazy_terms_own_state_moves_only_when_it_is_played():
+  term = every(2, _counter(1.0))
+  state, values = term.init(), []
+  for _ in range(6):
+    value, state = term.apply(KEY, state, ROUND)
+    values.append(float(value))
+  assert values == [0, 0, 2, 0, 4, 0]
+  assert state[0] == 6
+  assert state[1] == 3
+
+
+def test_a_lazy_term_has_its_gradient_and_is_off_by_a_branch_not_by_a_factor():
+  def loss(weight, count):
+    critic = lambda images: (weight * images.sum((1, 2, 3)), None)
+    penalty = every(4, gradient_penalty(at_real, squared))
+    return penalty.apply(KEY, (count, ()), play(critic, REAL, FAKE))[0]
+
+  gradient = jax.jit(jax.grad(loss))
+  assert [float(gradient(2.0, jnp.int32(count))) for count in range(5)] == [4 * 2 * 2 * 4, 0, 0, 0, 64]
+  assert "cond" in str(jax.make_jaxpr(jax.grad(loss))(2.0, jnp.int32(0)))
+
+
+def test_every_step_is_the_term_itself_and_less_is_an_error():
+  term = on_logits(lambda real, fake: fake.sum())
+  assert every(1, term).apply(KEY, every(1, term).init(), ROUND)[0] == term.apply(KEY, (), ROUND)[0]
+  with pytest.raises(ValueError, match="use 1 or more"):
+    every(0, term)
+
+
+# What a Term asks for -------------------------------------------------------------------------------------------------
+
+
+def test_features_are_read_real_first_in_float32():
+  critic = lambda images: (images.sum((1, 2, 3)), {"features": images.reshape(len(images), -1).astype(jnp.bfloat16)})
+  round = play(critic, REAL, FAKE)
+  assert on_features(lambda real, fake: real.mean() - 10 * fake.mean()).apply(KEY, (), round)[0] == 0.5 + 2.5
+  assert read(round, "fake", "features").dtype == jnp.float32
+
+
+def test_what_is_missing_is_asked_for_by_name():
+  with pytest.raises(ValueError, match=r"reads aux\['features'\] of the critic, which tells seen"):
+    read(ROUND, "real", "features")
+  with pytest.raises(ValueError, match=r"needs latent in its Round; give it: play\(critic, real, fake, latent=...\)"):
+    given(ROUND, "latent")
+
+
+def test_the_critic_goes_over_the_reals_once_however_many_terms_read_them():
+  """Counted in the compiled program: R1's gradient shares the forward pass with the logits."""
+  weights = [jax.random.normal(jax.random.key(i), (4, 4)) for i in range(3)]
+
+  def loss(terms, weights, real, fake):
+    def critic(images):
+      hidden = images.reshape(images.shape[0], -1)
+      for weight in weights:
+        hidden = jnp.tanh(jnp.sin(hidden) @ weight)
+      return hidden.sum(-1), None
+
+    return total(*((1.0, term) for term in terms)).apply(KEY, ((),) * len(terms), play(critic, real, fake))[0]
+
+  def sines(*terms):
+    """Each layer's sine stands for one pass: the backward pass has cosines."""
+    text = jax.jit(partial(loss, terms)).lower(weights, REAL, FAKE).compile().as_text()
+    return text.count(" sine(")
+
+  logits = on_logits(cross_entropy_critic)
+  r1 = gradient_penalty(at_real, squared)
+  assert sines(logits) == 2 * 3
+  assert sines(logits, on_logits(lambda real, fake: real.mean()), r1) == 2 * 3

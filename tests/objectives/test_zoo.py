@@ -141,25 +141,31 @@ def test_a_bfloat16_critic_is_judged_in_float32(name):
     np.testing.assert_allclose(value, wanted, rtol=0.05, atol=0.05)
 
 
-@every_row
-def test_a_step_compiles_once_keeps_the_form_of_its_states_and_says_the_same_on_eight_devices(name):
+@pytest.mark.slow
+def test_all_steps_compile_once_keep_the_form_of_their_states_and_say_the_same_on_eight_devices():
+  """In one program, for a compilation of each row would take longer than all other tests together."""
   both, (real, latent) = players(), data()
-  states = start(build(name))
+  states = {name: start(build(name)) for name in OBJECTIVES}
   mesh = Mesh(np.array(jax.devices()), ("data",))
   split, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
-  step = jax.jit(played(build(name)), out_shardings=whole)
   shared = jax.device_put((both, real, latent), (whole, split, split))
+
+  @partial(jax.jit, out_shardings=whole)
+  def steps(key, states, both, real, latent):
+    return {name: played(build(name))(key, states[name], both, real, latent, 1.0) for name in OBJECTIVES}
+
   for i in range(2):
     key = jax.random.key(i)
-    alone = played(build(name))(key, states, both, real, latent, 1.0)
-    together = step(*jax.device_put((key, states), whole), *shared, 1.0)
-    assert jax.tree.structure(together) == jax.tree.structure(alone)
-    for one, eight in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
-      np.testing.assert_allclose(eight, one, rtol=1e-4, atol=1e-6)
-    for before, after in zip(jax.tree.leaves(states), jax.tree.leaves(together[1]), strict=True):
-      assert (before.shape, before.dtype) == (after.shape, after.dtype)
-    states = jax.device_get(together[1])
-  assert step._cache_size() == 1
+    together = steps(*jax.device_put((key, states), whole), *shared)
+    for name in OBJECTIVES:
+      alone = played(build(name))(key, states[name], both, real, latent, 1.0)
+      assert jax.tree.structure(together[name]) == jax.tree.structure(alone)
+      for one, eight in zip(jax.tree.leaves(alone), jax.tree.leaves(together[name]), strict=True):
+        np.testing.assert_allclose(eight, one, rtol=1e-4, atol=1e-6, err_msg=name)
+      for before, after in zip(jax.tree.leaves(states[name]), jax.tree.leaves(together[name][1]), strict=True):
+        assert (before.shape, before.dtype) == (after.shape, after.dtype), name
+    states = {name: jax.device_get(told[1]) for name, told in together.items()}
+  assert steps._cache_size() == 1
 
 
 # The table ------------------------------------------------------------------------------------------------------------

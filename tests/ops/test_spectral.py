@@ -25,7 +25,7 @@ def test_the_gradient_of_sigma_is_that_of_the_exact_one(name):
   kernel = KERNELS[name]
   _, u = singular(kernel, start_vector(jax.random.key(2), kernel), 200)
   gradient = jax.grad(lambda kernel: singular(kernel, u, 1)[0])(kernel)
-  left, _, right = np.linalg.svd(np.reshape(kernel, (-1, kernel.shape[-1])).astype(np.float64), full_matrices=False)
+  left, _, right = np.linalg.svd(np.asarray(kernel, np.float64).reshape(-1, kernel.shape[-1]), full_matrices=False)
   np.testing.assert_allclose(gradient, np.outer(left[:, 0], right[0]).reshape(kernel.shape), atol=2e-4)
 
 
