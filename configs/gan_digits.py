@@ -4,9 +4,9 @@ Command   genjax train --config gan_digits:wgan_gp --workdir runs/gan_digits
 Args      a row of the zoo (`genjax objectives` lists them); wgan_gp unless given. The optimiser and the number of
           critic updates are those that the row needs.
 Machine   2 CPU cores, about five minutes; any other device works with the same command
-Expect    see README.md
+Expect    wgan_gp, seed 0: Frechet distance 7.6 (real digits 1.6, a Gaussian of pixels 17.8)
 Paper     Gulrajani et al. 2017, arXiv:1704.00028, Algorithm 1, for the default row; sizes are ours, for two cores. The
-          critic is that of winn_digits.
+          critic is that of winn_digits, but for rows that need another kind.
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -15,6 +15,9 @@ from genjax.objectives.rows import ROWS
 
 CRITIC_UPDATES = 7500  # of a run: 1,500 steps of 5, and more steps where a row needs fewer updates in each
 MOST_STEPS = 4000
+AUTOENCODERS = ("ebgan", "ebgan_pull_away", "began", "mmd_gan")  # rows whose critic is one
+SPECTRAL = ("sn_gan", "big_gan")  # rows whose critic has spectrally normalised weights
+MARGIN = 0.2  # of EBGAN, in mean squared error
 
 
 def get_config(arg: str = "wgan_gp") -> ConfigDict:
@@ -43,6 +46,15 @@ def get_config(arg: str = "wgan_gp") -> ConfigDict:
   config.generator = ConfigDict({"name": "mlp", "widths": (256, 256)})
   config.net = ConfigDict({"name": "convnet", "blocks": ((32, 32), (64, 64))})
   config.objective = ConfigDict({"name": arg})
+  if arg in SPECTRAL:
+    config.net = ConfigDict({"name": "dcgan", "widths": (64, 128), "norm": "spectral"})
+  if arg in AUTOENCODERS:
+    error = "absolute" if arg == "began" else "squared"
+    config.net = ConfigDict({"name": "autoencoder", "widths": (256,), "code": 32, "error": error})
+  if arg.startswith("ebgan"):
+    config.objective.margin = MARGIN
+  if arg == "denoising":
+    config.objective.features = 256  # of the critic's last layer
 
   config.system = ConfigDict()
   config.system.name = "gan"

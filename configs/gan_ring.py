@@ -15,6 +15,9 @@ from genjax.objectives.rows import ROWS
 
 CRITIC_UPDATES = 20_000  # of a run
 MOST_STEPS = 10_000
+AUTOENCODERS = ("ebgan", "ebgan_pull_away", "began", "mmd_gan")  # rows whose critic is one
+SPECTRAL = ("sn_gan", "big_gan")  # rows whose critic has spectrally normalised weights
+MARGIN = 0.2  # of EBGAN, in mean squared error; a code of nothing has 0.3
 
 
 def get_config(arg: str = "wgan_gp") -> ConfigDict:
@@ -37,8 +40,15 @@ def get_config(arg: str = "wgan_gp") -> ConfigDict:
   config.data.batch = part * needs["critic_steps"]
 
   config.generator = ConfigDict({"name": "mlp", "widths": (128, 128), "bounded": False})
-  config.net = ConfigDict({"name": "mlp", "widths": (128, 128)})
+  config.net = ConfigDict({"name": "mlp", "widths": (128, 128), "spectral": arg in SPECTRAL})
   config.objective = ConfigDict({"name": arg})
+  if arg in AUTOENCODERS:
+    error = "absolute" if arg == "began" else "squared"
+    config.net = ConfigDict({"name": "autoencoder", "widths": (128, 128), "code": 16, "error": error})
+  if arg.startswith("ebgan"):
+    config.objective.margin = MARGIN
+  if arg == "denoising":
+    config.objective.features = 128  # of the critic's last layer
 
   config.system = ConfigDict()
   config.system.name = "gan"

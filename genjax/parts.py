@@ -25,10 +25,13 @@ NETS = {
   "wgan_gp_64": "genjax.nets.wgan_gp:WganGp64",
   "dcgan": "genjax.nets.dcgan:DCGANCritic",
   "mlp": "genjax.nets.mlp:MLPCritic",
+  "autoencoder": "genjax.nets.autoencoder:Autoencoder",
+  "sn_gan_resnet": "genjax.nets.resnet_gan:SpectralResNetCritic",
 }
 GENERATORS = {
   "dcgan": "genjax.nets.dcgan:DCGANGenerator",
   "mlp": "genjax.nets.mlp:MLPGenerator",
+  "resnet": "genjax.nets.resnet_gan:ResNetGenerator",
 }
 NOISES = {
   "decoder": "genjax.nets.noise:decoder",

@@ -24,7 +24,7 @@ class Modes(NamedTuple):
   def balance(self) -> float:
     """Entropy of the good samples over the modes, as a share of the greatest: 1 if all modes have as many."""
     shares = self.counts[self.counts > 0] / max(self.counts.sum(), 1)
-    return float(-(shares * np.log(shares)).sum() / np.log(len(self.counts)))
+    return float((shares * np.log(1 / shares)).sum() / np.log(len(self.counts)))
 
 
 def modes(points: np.ndarray, centres: np.ndarray, deviation: float) -> Modes:

@@ -16,12 +16,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.nets.convnet import Conv, layer_norm
+from genjax.nets.convnet import layer_norm
 from genjax.nets.labels import beside, logit
+from genjax.nets.spectral import layers
 from genjax.ops.conv import by_input
 
 Array = jax.Array
+Initializer = jax.nn.initializers.Initializer
 Norm = Literal["batch", "layer", "none"]
+CriticNorm = Literal["batch", "layer", "none", "spectral"]
 EDGES = ((1, 1), (1, 1))
 START = nn.initializers.normal(0.02)
 
@@ -45,7 +48,7 @@ class DCGANGenerator(nn.Module):
 
   @nn.compact
   def __call__(self, latent: Array, labels: Array | None = None) -> Array:
-    height, width = _grid(self.shape, len(self.widths))
+    height, width = grid_of(self.shape, len(self.widths))
     x = nn.Dense(height * width * self.widths[0], kernel_init=START)(beside(latent, labels, self.classes))
     x = x.reshape(-1, height, width, self.widths[0]).astype(self.dtype)
     for channels in (*self.widths[1:], self.shape[2]):
@@ -59,27 +62,30 @@ class DCGANCritic(nn.Module):
 
   Attributes:
     widths: channels of the convolutions, each halves the image.
-    norm: of all but the first.
+    norm: of all but the first; "spectral": of all weights instead (SN-GAN).
     classes: number of labels, or None.
     dtype: of the convolutions.
   """
 
   widths: tuple[int, ...] = (128, 256, 512, 1024)
-  norm: Norm = "batch"
+  norm: CriticNorm = "batch"
   classes: int | None = None
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, images: Array, labels: Array | None = None) -> tuple[Array, dict[str, Array]]:
-    _grid(images.shape[1:], len(self.widths))
+    grid_of(images.shape[1:], len(self.widths))
+    spectral = self.norm == "spectral"
+    convolution, _ = layers(spectral)
     x = images.astype(self.dtype)
     for number, channels in enumerate(self.widths):
-      x = Conv(channels, (4, 4), strides=(2, 2), padding=EDGES, kernel_init=START, dtype=self.dtype)(x)
-      if number:
+      x = convolution(channels, (4, 4), strides=(2, 2), padding=EDGES, kernel_init=START, dtype=self.dtype)(x)
+      if number and not spectral:
         x = normalise(x, self.norm)
       x = nn.leaky_relu(x, 0.2)
     features = x.reshape(x.shape[0], -1).astype(jnp.float32)
-    return logit(features, labels, self.classes, kernel_init=START), {"features": features}
+    logits = logit(features, labels, self.classes, kernel_init=START, spectral=spectral)
+    return logits, {"features": features}
 
 
 class Doubling(nn.Module):
@@ -106,7 +112,7 @@ def normalise(x: Array, norm: Norm) -> Array:
   averaged ones."""
   match norm:
     case "batch":
-      return BatchNorm()(x)
+      return BatchNorm(_around_one)(x)
     case "layer":
       return layer_norm()(x).astype(x.dtype)
     case "none":
@@ -115,12 +121,18 @@ def normalise(x: Array, norm: Norm) -> Array:
 
 
 class BatchNorm(nn.Module):
-  """Batch normalisation that trains where its statistics may be written (`mutable=["batch_stats"]`), else uses them."""
+  """Batch normalisation that trains where its statistics may be written (`mutable=["batch_stats"]`), else uses them.
+
+  Attributes:
+    scale_init: of the scale; DCGAN's code draws it around 1.
+  """
+
+  scale_init: Initializer = nn.initializers.ones
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
     averaged = not self.is_mutable_collection("batch_stats")
-    norm = nn.BatchNorm(averaged, momentum=0.9, epsilon=1e-5, dtype=jnp.float32, scale_init=_around_one)
+    norm = nn.BatchNorm(averaged, momentum=0.9, epsilon=1e-5, dtype=jnp.float32, scale_init=self.scale_init)
     return norm(x).astype(x.dtype)
 
 
@@ -128,7 +140,7 @@ def _around_one(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float
   return 1 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
-def _grid(shape: tuple[int, ...], halvings: int) -> tuple[int, int]:
+def grid_of(shape: tuple[int, ...], halvings: int) -> tuple[int, int]:
   """Height and width after as many halvings."""
   height, width = shape[:2]
   times = 2**halvings

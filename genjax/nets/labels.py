@@ -10,6 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.nets.spectral import layers
+
 Array = jax.Array
 
 
@@ -19,18 +21,24 @@ def beside(latent: Array, labels: Array | None, classes: int | None) -> Array:
   return latent if classes is None else jnp.concatenate([latent, jax.nn.one_hot(labels, classes)], axis=1)
 
 
-def logit(features: Array, labels: Array | None, classes: int | None, *, kernel_init=None) -> Array:
+def logit(
+  features: Array, labels: Array | None, classes: int | None, *, kernel_init=None, spectral: bool = False
+) -> Array:
   """One linear layer on features [B, D], plus the features' projection on the label's own vector; [B] float32.
 
   Only inside a flax module.
   """
   _check(labels, classes)
-  start = kernel_init or nn.initializers.lecun_normal()
+  _, dense = layers(spectral)
   features = features.astype(jnp.float32)
-  logits = nn.Dense(1, kernel_init=start, name="logit")(features)[:, 0]
+  logits = dense(1, kernel_init=kernel_init or nn.initializers.lecun_normal(), name="logit")(features)[:, 0]
   if classes is None:
     return logits
-  embedded = nn.Embed(classes, features.shape[1], embedding_init=kernel_init or nn.initializers.normal(0.02))(labels)
+  start = kernel_init or nn.initializers.normal(0.02)
+  if spectral:
+    embedded = dense(features.shape[1], kernel_init=start, name="embedding")(jax.nn.one_hot(labels, classes))
+  else:
+    embedded = nn.Embed(classes, features.shape[1], embedding_init=start, name="embedding")(labels)
   return logits + (embedded * features).sum(1)
 
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.nets.labels import beside, logit
+from genjax.nets.spectral import layers
 
 Array = jax.Array
 ACTIVATIONS = {"relu": nn.relu, "leaky": lambda x: nn.leaky_relu(x, 0.2), "tanh": nn.tanh, "swish": nn.swish}
@@ -39,7 +40,7 @@ class MLPGenerator(nn.Module):
 
   @nn.compact
   def __call__(self, latent: Array, labels: Array | None = None) -> Array:
-    x = _hidden(beside(latent, labels, self.classes), self.widths, self.activation)
+    x = hidden(beside(latent, labels, self.classes), self.widths, self.activation)
     x = nn.Dense(math.prod(self.shape))(x).reshape(-1, *self.shape)
     return jnp.tanh(x) if self.bounded else x
 
@@ -50,22 +51,26 @@ class MLPCritic(nn.Module):
   Attributes:
     widths: of the hidden layers.
     activation: of the hidden layers.
+    spectral: whether all weights are spectrally normalised (SN-GAN).
     classes: number of labels, or None.
   """
 
   widths: tuple[int, ...] = (512, 512, 512)
   activation: Activation = "relu"
+  spectral: bool = False
   classes: int | None = None
 
   @nn.compact
   def __call__(self, images: Array, labels: Array | None = None) -> tuple[Array, dict[str, Array]]:
-    features = _hidden(images.reshape(images.shape[0], -1), self.widths, self.activation)
-    return logit(features, labels, self.classes), {"features": features}
+    features = hidden(images.reshape(images.shape[0], -1), self.widths, self.activation, self.spectral)
+    return logit(features, labels, self.classes, spectral=self.spectral), {"features": features}
 
 
-def _hidden(x: Array, widths: tuple[int, ...], activation: Activation) -> Array:
+def hidden(x: Array, widths: tuple[int, ...], activation: Activation, spectral: bool = False) -> Array:
+  """Hidden layers of these widths on x [B, D], only inside a flax module."""
   if activation not in ACTIVATIONS:
     raise ValueError(f"activation {activation!r}; use one of {', '.join(ACTIVATIONS)}")
+  _, dense = layers(spectral)
   for width in widths:
-    x = ACTIVATIONS[activation](nn.Dense(width, kernel_init=nn.initializers.he_normal())(x))
+    x = ACTIVATIONS[activation](dense(width, kernel_init=nn.initializers.he_normal())(x))
   return x

@@ -1,0 +1,78 @@
+"""Layers whose weights are divided by their largest singular value, whichever net they stand in.
+
+Papers   SN-GAN  Miyato et al. 2018, arXiv:1802.05957
+Shapes   as flax's Conv and Dense; the vector u [O] of each layer is in the collection "spectral". Where that may be
+         written (`mutable=["spectral"]`, as in a step of training) the layer makes one power iteration, else none.
+Checked  tests/nets/test_resnet_gan.py
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from genjax.nets.convnet import Conv
+from genjax.ops.conv import conv
+from genjax.ops.spectral import normalise, start_vector
+
+Array = jax.Array
+Initializer = jax.nn.initializers.Initializer
+
+
+class SpectralDense(nn.Module):
+  """A linear layer with a bias.
+
+  Attributes:
+    features: of the result.
+    kernel_init: of the weights.
+  """
+
+  features: int
+  kernel_init: Initializer = nn.initializers.lecun_normal()
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+    bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    return x @ divided(self, kernel).astype(x.dtype) + bias.astype(x.dtype)[None]
+
+
+class SpectralConv(nn.Module):
+  """A convolution with a bias; its kernel is seen as a matrix [h * w * I, O].
+
+  Attributes:
+    features: channels of the result.
+    kernel_size, strides, padding, kernel_init, dtype: as of flax's Conv; padding "SAME" or pairs of numbers.
+  """
+
+  features: int
+  kernel_size: tuple[int, int] = (3, 3)
+  strides: tuple[int, int] = (1, 1)
+  padding: str | tuple[tuple[int, int], tuple[int, int]] = "SAME"
+  kernel_init: Initializer = nn.initializers.lecun_normal()
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
+    bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    padding = self.padding
+    if isinstance(padding, str):
+      padding = tuple(lax.padtype_to_pads(x.shape[1:3], self.kernel_size, self.strides, padding))
+    y = conv(x.astype(self.dtype), divided(self, kernel).astype(self.dtype), padding, self.strides)
+    return y + bias.astype(self.dtype)[None, None, None]
+
+
+def divided(module: nn.Module, kernel: Array) -> Array:
+  """The kernel over its largest singular value, only inside `module`, which keeps the vector."""
+  u = module.variable("spectral", "u", lambda: start_vector(module.make_rng("params"), kernel))
+  learns = module.is_mutable_collection("spectral")
+  kernel, after = normalise(kernel, u.value, steps=int(learns))
+  if learns:
+    u.value = after
+  return kernel
+
+
+def layers(spectral: bool) -> tuple[type[nn.Module], type[nn.Module]]:
+  """(convolution, linear layer): spectrally normalised, or plain."""
+  return (SpectralConv, SpectralDense) if spectral else (Conv, nn.Dense)
