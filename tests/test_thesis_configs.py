@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from genjax.command import load_config, override
+from genjax.main import main
 from genjax.parts import SYSTEMS
 
 SHAPES = {
@@ -21,7 +22,7 @@ ARGS = {
   "winn_texture": ("brick", "gravel,small"),
 }
 NAMES = [f"{name}:{arg}" for name, args in ARGS.items() for arg in args]
-FEW = {
+FEW = {  # what `tiny` does for the others
   "system.minibatch": 2,
   "system.ascent_steps": 2,
   "system.synthesis": 2,
@@ -49,15 +50,29 @@ def test_a_whole_config_traces_with_the_sizes_of_the_thesis(name):
   assert config.train.steps >= (config.system.get("cascades", 1) - 1) * (config.system.get("cascade_steps") or 0) + 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["winn_cifar10:cascades", "winn_celeba:", "winn_texture:brick"])
-def test_with_fewer_images_its_own_net_takes_a_step(name):
-  _, system = _system(name, FEW | ({"system.starts": 2} if "cascades" in name else {}))
-  batch = {"image": np.random.default_rng(0).uniform(-1, 1, (4, *SHAPES[name.partition(":")[0]])).astype(np.float32)}
+def _one_step(name, overrides=None):
+  config, system = _system(name, overrides)
+  shape = SHAPES[name.partition(":")[0]]
+  batch = {"image": np.random.default_rng(0).uniform(-1, 1, (config.data.batch, *shape)).astype(np.float32)}
   state = jax.jit(system.init)(jax.random.key(0), batch)
   state, metrics = jax.jit(system.step, donate_argnums=1)(jax.random.key(1), state, batch)
   assert int(state.step) == 1
   assert all(np.isfinite(value) for value in metrics.values())
+
+
+@pytest.mark.slow
+def test_the_nets_of_faces_and_textures_take_a_step():
+  _one_step("winn_celeba:tiny")
+  _one_step("winn_texture:brick", FEW | {"data.batch": 4})
+
+
+@pytest.mark.slow
+def test_cifar_goes_through_stages_by_the_command_without_its_data(tmp_path):
+  words = ["--config", "winn_cifar10:cascades,tiny", "--config.data.name=mock", "--config.system.cascades=2"]
+  words += ["--config.system.ascent_steps=2", "--config.system.cascade_steps=1", "--config.train.checkpoint_every=1"]
+  assert main(["train", *words, "--config.train.steps=2", "--workdir", str(tmp_path), "--quiet"]) == 0
+  assert main(["sample", "--workdir", str(tmp_path), "--n", "3"]) == 0
+  assert (tmp_path / "samples.png").stat().st_size > 1000
 
 
 def test_the_thesis_numbers_come_back_by_a_word():

@@ -5,6 +5,7 @@
     ring, grid             points in the plane, a mixture of 8 or 25 Gaussians
     folder                 your own pictures, at `path`
     cifar10                the official binary archive at `path`, or as TFDS prepared it
+    mock                   noise of any size, where the real set is not at hand
     any other              a set that TFDS prepared: mnist, svhn_cropped, celeb_a, lsun/bedroom
 
 Shapes   H W C image; raw batches are uint8 in 0..255 (ops/augment.py brings them to [-1, 1] on the device).
@@ -131,6 +132,13 @@ def _find(
     if path is not None:
       raise ValueError(f'data set "{name}" takes no path; leave data.path unset')
     return mixture(name, split=split, size=size, channels=channels)
+
+  if name == "mock":
+    from genjax.data.mock import mock
+
+    if path is not None:
+      raise ValueError('data set "mock" takes no path; leave data.path unset')
+    return mock(split=split, size=size, channels=channels)
 
   from genjax.data import prepared
 

@@ -11,7 +11,6 @@ from genjax.studies.runs import kept, settings, trained
 
 ROWS = {
   "INN-single": "winn_digits:inn",
-  "INN, 4 stages": "winn_digits:inn_cascade",
   "WINN-single": "winn_digits",
   "WINN, 4 stages": "winn_digits:cascade",
 }
