@@ -25,6 +25,7 @@ USAGE = """genjax COMMAND --config NAME|FILE.py[:ARG] [--config.KEY=VALUE ...] [
   evaluate   measures the newest checkpoint of a workdir
   bench      speed, memory and operations of a config on this machine
   study      an experiment of several runs: a table and a picture
+  objectives the adversarial objectives, with papers, equations and what each needs
 
 `genjax COMMAND --help` shows examples. Configs here: """
 
@@ -82,6 +83,11 @@ HELP = {
   --quiet       only the table on the terminal
 
 """,
+  "objectives": """genjax objectives: every row of the zoo, with its paper, its equation and the settings that it needs.
+
+  genjax objectives
+  genjax train --config gan_digits:hinge      # any row with a generator
+""",
 }
 
 
@@ -96,6 +102,7 @@ OPTIONS = {  # what a command takes beside --config and --workdir, with the type
   "evaluate": {"seed": int, "step": step_or_best},
   "bench": {"seconds": float, "json": bool},
   "study": {"seeds": int, "quiet": bool},
+  "objectives": {},
 }
 
 
@@ -124,6 +131,10 @@ def parse(argv: list[str]) -> Request:
   command, *rest = argv
   if command == "study":
     return _study(rest)
+  if command == "objectives":
+    if rest:
+      raise UsageError(f"objectives takes nothing more, not {rest[0]!r}")
+    return Request(command, None, "", {})
   known = {"config": str, "workdir": str, **OPTIONS[command]}
   given, overrides = _words(command, rest, known)
   config = _config_of(command, given.get("config"), given.get("workdir"))

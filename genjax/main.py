@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     request = parse(argv)
   except UsageError as error:
     return _fail(error, 2)
-  return _run(request)
+  return _objectives() if request.command == "objectives" else _run(request)
 
 
 def _run(request: Request) -> int:
@@ -192,6 +192,13 @@ def _study(request: Request) -> int:
   if seeds < 1:
     raise UsageError(f"--seeds {seeds}; at least 1")
   _show(resolve(home)(request.workdir, seeds=seeds, quiet=request.options.get("quiet", False)))
+  return 0
+
+
+def _objectives() -> int:
+  from genjax.objectives.rows import table  # no JAX
+
+  _show(table())
   return 0
 
 

@@ -123,8 +123,8 @@ def test_a_section_with_a_key_that_the_function_does_not_take_is_named():
 def test_help_shows_examples_and_exits_0(command, capsys):
   assert main([command, "--help"]) == 0
   out = capsys.readouterr().out
-  assert f"genjax {command} --config winn_digits" in out or command in ("sample", "evaluate", "study")
-  assert f"  genjax {command} " in out
+  assert f"genjax {command} --config winn_digits" in out or command in ("sample", "evaluate", "study", "objectives")
+  assert f"  genjax {command}" in out
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "--config", "winn_digits", "--x"]])
@@ -149,3 +149,14 @@ def test_every_shipped_config_loads_and_tells_its_command(name):
   from genjax.command import _config_folder
 
   assert f"--config {name}" in (_config_folder() / f"{name}.py").read_text()
+
+
+def test_objectives_lists_every_row_without_jax(capsys):
+  assert main(["objectives"]) == 0
+  out = capsys.readouterr().out
+  assert all(name in out for name in ("wgan_gp", "f_gan_kl", "hinge", "arXiv:1704.00028"))
+  assert main(["objectives", "more"]) == 2
+  code = (
+    "import sys; from genjax.main import main; main(['objectives']); assert 'jax' not in sys.modules, 'imports jax'"
+  )
+  subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
