@@ -11,4 +11,6 @@ STUDIES = {  # name -> function, number of seeds unless told, what it shows
   "robustness": ("genjax.studies.robustness:robustness", 5, "Table 2.3 on digits, calibration, detection by f"),
   "robustness_mnist": ("genjax.studies.robustness:mnist", 5, "Table 2.3 itself, for an accelerator"),
   "robustness_svhn": ("genjax.studies.robustness:svhn", 5, "Table 2.4, for an accelerator"),
+  "modes": ("genjax.studies.modes:modes", 5, "modes covered on ring and grid by every objective"),
+  "dynamics": ("genjax.studies.dynamics:dynamics", 1, "the Dirac-GAN under every update rule, beside theory"),
 }

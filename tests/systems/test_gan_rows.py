@@ -1,4 +1,4 @@
-"""Every row of the zoo that has a generator trains as a config names it: nets that it needs, settings that it asks for."""
+"""Every row of the zoo with a generator trains as a config names it: nets it needs, settings it asks for."""
 
 import jax
 import jax.numpy as jnp

@@ -1,88 +1,37 @@
 """Games whose motion is known: the Dirac-GAN and the bilinear game, step by step, and rules against finite differences.
 
 The Dirac-GAN (Mescheder et al. 2018, section 2): all data at 0, the generator's one point at theta, D(x) = phi * x.
-Near 0 one step of gradient descent is a 2x2 matrix on (phi, theta), worked out by hand in MATRICES.
+Near 0 one step of gradient descent is a 2x2 matrix on (phi, theta), worked out by hand in RULES of studies/dynamics.py.
 """
 
 from functools import cache
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from genjax.objectives.zoo import OBJECTIVES
+from genjax.studies.dynamics import RATE, RULES, path
 from genjax.systems import updates
-from genjax.systems.gan import gan
 from genjax.systems.updates import Game
 
-H = 0.2  # the rate
-TOGETHER = {"order": "simultaneous"}
+H = RATE
 
 
-class _Point(nn.Module):
-  @nn.compact
-  def __call__(self, latent):
-    theta = self.param("theta", nn.initializers.constant(0.01), ())
-    return jnp.broadcast_to(theta, (latent.shape[0], 1, 1, 1))
-
-
-class _Line(nn.Module):
-  @nn.compact
-  def __call__(self, images):
-    return self.param("phi", nn.initializers.constant(0.005), ()) * images[:, 0, 0, 0], {}
-
-
-# objective, its arguments, settings of the system, matrix of one step; D's slope at 0 is 1/2 of phi's or theta's
-MATRICES = {
-  "simultaneous": ("non_saturating", {}, TOGETHER, [[1, -H / 2], [H / 2, 1]]),
-  "simultaneous, saturating": ("minimax", {}, TOGETHER, [[1, -H / 2], [H / 2, 1]]),
-  "alternating": ("non_saturating", {}, {}, [[1, -H / 2], [H / 2, 1 - H**2 / 4]]),
-  "two critic steps": ("non_saturating", {}, {"critic_steps": 2}, [[1, -H], [H / 2, 1 - H**2 / 2]]),
-  "R1": ("r1", {"gamma": 0.5}, TOGETHER, [[1 - H * 0.5, -H / 2], [H / 2, 1]]),
-  "local stability": ("local_stability", {"weight": 0.5}, TOGETHER, [[1, -H / 2], [H / 2, 1 - H * 0.5 / 2]]),
-  "consensus": (
-    "non_saturating",
-    {},
-    {**TOGETHER, "consensus": 2.0},
-    [[1 - H * 2 / 4, -H / 2], [H / 2, 1 - H * 2 / 4]],
-  ),
-  "unrolled": ("minimax", {}, {**TOGETHER, "unroll": 5}, [[1, -H / 2], [H / 2, 1 - H * 5 * H / 2]]),
-}
 STEPS = 60
 
 
 @cache
 def _path(name):
-  """(phi, theta) before and after each step, [STEPS + 1, 2], of the whole GAN system."""
-  objective, more, settings, _ = MATRICES[name]
-  system = gan(
-    _Point(),
-    _Line(),
-    shape=(1, 1, 1),
-    objective=OBJECTIVES[objective](**more),
-    optimizer="sgd",
-    rate=H,
-    latent=1,
-    **{"critic_steps": 1, **settings},
-  )
-  batch = {"image": jnp.zeros((4, 1, 1, 1))}
-
-  def body(state, i):
-    state, _ = system.step(jax.random.fold_in(jax.random.key(1), i), state, batch)
-    return state, jnp.stack([state.params.critic["phi"], state.params.generator["theta"]])
-
-  _, path = jax.jit(lambda key: jax.lax.scan(body, system.init(key, batch), jnp.arange(STEPS)))(jax.random.key(0))
-  return np.concatenate([[[0.005, 0.01]], path]).astype(np.float64)
+  return path(name, (0.005, 0.01), STEPS)
 
 
-@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("name", RULES)
 def test_the_dirac_gan_moves_as_theory_says(name):
   path = _path(name)
   matrix = np.linalg.lstsq(path[:-1], path[1:], rcond=None)[0].T
-  np.testing.assert_allclose(matrix, MATRICES[name][3], atol=2e-4)
+  np.testing.assert_allclose(matrix, RULES[name].matrix, atol=2e-4)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +46,7 @@ def test_the_dirac_gan_moves_as_theory_says(name):
   ],
 )
 def test_the_rate_of_convergence_is_the_largest_eigenvalue(name, low, high):
-  rate = np.abs(np.linalg.eigvals(MATRICES[name][3])).max()
+  rate = np.abs(np.linalg.eigvals(RULES[name].matrix)).max()
   assert low <= rate <= high
   norms = np.linalg.norm(_path(name), axis=1)
   assert (norms[1:] / norms[0] < 2.5 * rate ** np.arange(1, STEPS + 1)).all()
