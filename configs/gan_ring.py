@@ -39,8 +39,8 @@ def get_config(arg: str = "wgan_gp") -> ConfigDict:
   config.data.channels = config_dict.placeholder(int)
   config.data.batch = part * needs["critic_steps"]
 
-  config.generator = ConfigDict({"name": "mlp", "widths": (128, 128), "bounded": False})
-  config.net = ConfigDict({"name": "mlp", "widths": (128, 128), "spectral": arg in SPECTRAL})
+  config.generator = ConfigDict({"name": "mlp", "widths": (128, 128), "activation": "relu", "bounded": False})
+  config.net = ConfigDict({"name": "mlp", "widths": (128, 128), "activation": "relu", "spectral": arg in SPECTRAL})
   config.objective = ConfigDict({"name": arg})
   if arg in AUTOENCODERS:
     error = "absolute" if arg == "began" else "squared"

@@ -11,6 +11,7 @@ import importlib
 _HOMES = {
   "System": "genjax.core",
   "winn": "genjax.systems.winn",
+  "gan": "genjax.systems.gan",
   "winn_classifier": "genjax.systems.winn_classifier",
   "winn_objective": "genjax.objectives.zoo",
   "ascend": "genjax.ops.langevin",
