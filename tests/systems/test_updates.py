@@ -144,7 +144,7 @@ def test_the_unrolled_gradient_is_that_of_central_differences_through_every_step
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])
 def test_an_unrolled_optimiser_passes_a_weight_that_has_no_gradient(name):
   """Adam's root at a second moment of exactly 0 has an infinite slope: 0 times infinity is NaN."""
-  dead = lambda g: jax.nn.relu(-1 - g[0] ** 2)
+  dead = lambda g: jnp.zeros(()) * g[0]  # its weight has gradient 0, which still depends on g
   game = Game(lambda c, g: (c[0] * g[0] + c[1] * dead(g), None), lambda c, g: (c @ c + g @ g, None))
   optimizer = updates.make_optimizer(name, 0.1, b1=0.0, b2=0.9, unrolled=True)
   critic = jnp.array([0.5, 0.0])
@@ -155,7 +155,7 @@ def test_an_unrolled_optimiser_passes_a_weight_that_has_no_gradient(name):
   if name == "adam":
     plain = updates.make_optimizer(name, 0.1, b1=0.0, b2=0.9)
     spoilt, _ = updates.unrolled(game, critic, jnp.array([0.3]), optimizer=plain, moments=plain.init(critic), steps=3)
-    assert np.isnan(spoilt).all()  # else this test would see nothing
+    assert np.isnan(spoilt).any()  # else this test would see nothing
 
 
 def test_consensus_adds_the_gradient_of_half_the_squared_length_of_both_gradients():
