@@ -1,10 +1,15 @@
 """A GAN learns 8 Gaussians on a ring: the plainest test of whether a generator finds every mode.
 
 Command   genjax train --config gan_ring:wgan_gp --workdir runs/gan_ring
-          genjax train --config gan_ring:non_saturating --config.system.unroll=5
+          genjax study modes    every row, 5 seeds, as a table
+          Metz et al.'s nets and rates: --config gan_ring:minimax --config.system.order=simultaneous
+          --config.system.rate=1e-4 --config.system.generator_rate=1e-3 --config.net.activation=tanh
+          --config.generator.activation=tanh, and --config.system.unroll=10 or 0
 Args      a row of the zoo (`genjax objectives` lists them); wgan_gp unless given
 Machine   2 CPU cores, one to two minutes
-Expect    see README.md; "modes" of 8, and "good": the share of samples within three deviations of a mode
+Expect    "modes" of 8, and "good": the share of samples within three deviations of a mode. Seed 0, one run each:
+          wgan_gp 8, 10 %; r1 8, 44 %; non_saturating 4, 87 %; hinge 1, 88 %; Metz et al.'s settings with unroll=10
+          8, 78 %, without 6, 19 %
 Paper     Metz et al. 2017, arXiv:1611.02163, has the ring and its nets of two layers of 128; rates, batch and number
           of steps are ours and the same for all rows but for what a row needs
 """
