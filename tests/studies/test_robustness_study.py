@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from genjax.studies.robustness import _named, robustness
+from genjax.studies.robustness import CHECKPOINTS, _named, robustness
 
 SMALL = {
   "net.blocks": ((4,), (8,)),
@@ -31,7 +31,9 @@ def test_the_other_models_are_arguments_of_the_same_config():
 @pytest.mark.slow
 def test_the_study_attacks_every_model_and_tells_both_tables(tmp_path):
   told = robustness(str(tmp_path), seeds=1, quiet=True, methods=("WINN",), overrides=SMALL)
-  numbers = json.loads((tmp_path / "robustness.json").read_text())
+  both = json.loads((tmp_path / "robustness.json").read_text())
+  assert list(both) == list(CHECKPOINTS)
+  numbers = both["last step"]
   attacks = [row["adversarial_error_of_method"]["card"]["attack"] for row in numbers["attacks"]]
   assert len(set(attacks)) == 5
   assert all(attack in told for attack in attacks)
