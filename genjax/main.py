@@ -226,7 +226,7 @@ def holds(config: ConfigDict, workdir: str | os.PathLike) -> bool:
   from genjax.train import log
 
   theirs = log.read_json(os.path.join(workdir, "config.json"))
-  return theirs is not None and not _differences(theirs, _as_json(config))
+  return theirs is not None and not _differences(_trained(theirs), _trained(_as_json(config)))
 
 
 def _refuse_another(config: ConfigDict, workdir: str | os.PathLike) -> None:
@@ -234,7 +234,7 @@ def _refuse_another(config: ConfigDict, workdir: str | os.PathLike) -> None:
   from genjax.train import log
 
   theirs = log.read_json(os.path.join(workdir, "config.json"))
-  rows = [] if theirs is None else _differences(theirs, _as_json(config))
+  rows = [] if theirs is None else _differences(_trained(theirs), _trained(_as_json(config)))
   if rows:
     changed = "; ".join(f"config.{key} is {old} there and {new} here" for key, old, new in rows)
     raise UsageError(f"{workdir} holds another run: {changed}; choose another --workdir, or the old settings")
@@ -254,6 +254,11 @@ def _claim(config: ConfigDict, workdir: str | os.PathLike) -> None:
   except OSError as error:
     raise UsageError(f"cannot make the workdir {workdir}: {error.strerror or error}") from error
   log.write_json(os.path.join(workdir, "config.json"), _as_json(config))
+
+
+def _trained(config: Mapping[str, Any]) -> dict[str, Any]:
+  """What training depends on: not on how pictures are drawn from its weights."""
+  return {key: value for key, value in config.items() if key != "sample"}
 
 
 def _as_json(config: ConfigDict) -> Any:

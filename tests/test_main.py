@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from genjax import main as main_module
 from genjax.command import load_config, override
 from genjax.main import main, train
 
@@ -166,3 +167,12 @@ def test_langevin_and_the_released_codes_switches_train(tmp_path):
   switches = ["--config.system.stop=batch", "--config.system.pool_dtype=uint8", "--config.system.ema=0"]
   workdir = str(tmp_path / "w")
   assert main(["train", "--config", str(path), "--workdir", workdir, "--quiet", *words, *switches]) == 0
+
+
+def test_how_pictures_are_drawn_from_a_run_does_not_make_it_another(tmp_path):
+  config = load_config("winn_texture:brick,small")
+  (tmp_path / "config.json").write_text(json.dumps(main_module._as_json(config)))
+  override(config, "sample.size", "512")
+  assert main_module.holds(config, tmp_path)
+  override(config, "system.rate", "0.5")
+  assert not main_module.holds(config, tmp_path)

@@ -51,7 +51,7 @@ def robustness(
     seeds: 0, 1, ... of each model.
     quiet: nothing on the terminal but the tables.
     on: the classifier's config, "name[:arg]"; its arguments `baseline` and `icn` give the others.
-    epsilon: radius of the L-infinity ball on the [0, 1] scale; that of the L2 ball is 8 times as long.
+    epsilon: radius of the L-infinity ball on the [0, 1] scale; that of the L2 ball is 4 times as long.
     methods: "WINN", "ICN".
     overrides: of config keys, for every run.
   """
@@ -104,7 +104,7 @@ def _attacks(epsilon: float) -> list[Any]:
     fgsm(epsilon, loss="log_odds"),
     fgsm(epsilon, loss="margin"),
     pgd(epsilon, loss="margin", restarts=3),
-    pgd(8 * epsilon, norm="l2", loss="margin", restarts=3),
+    pgd(4 * epsilon, norm="l2", loss="margin", restarts=3),
   ]
 
 
