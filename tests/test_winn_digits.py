@@ -26,7 +26,7 @@ ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in ("X
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 def test_the_main_job_writes_digits_and_copies_none(seed, tmp_path):
   words = ["--workdir", str(tmp_path), "--quiet", f"--config.seed={seed}"]
   subprocess.run([*COMMAND, *words], check=True, env=ENVIRONMENT)
