@@ -4,7 +4,7 @@ Papers   WINN  Lee et al., CVPR 2018; dissertation (UCSD 2022) section 2.5.2
 Departs  Three photographs that ship with scikit-image, and a net that a laptop trains (winn_texture, small); the thesis
          shows pictures and no numbers. Here each has two distances (metrics/texture.py), beside those of two halves of
          the photograph, of p0 that the canvas started from, and of the photograph's pixels in random order.
-Checked  tests/studies/test_textures.py
+Checked  tests/studies/test_texture_study.py
 """
 
 import io
