@@ -190,8 +190,38 @@ def _gan(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) -
   return Made(system, kernels, {"score": score} if told is None else {})
 
 
+def _d2gan(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) -> Made:
+  from genjax.systems.d2gan import Twins, d2gan
+
+  generator = make(GENERATORS, config, "generator", shape)
+  critics = [make(NETS, config, "net") for _ in range(2)]
+  system = d2gan(generator, *critics, shape=shape, **arguments(config.system, d2gan, "system"))
+
+  def score(state):
+    variables = {"params": state.params.critic, **state.moving.critic}
+    return lambda images: Twins(*critics).apply(variables, images)[0]
+
+  return Made(system, _painting(system, shape, config.data.batch), {"score": score})
+
+
+def _painting(system: Any, shape: tuple[int, int, int], count: int) -> Callable[[Any], dict[str, Any]]:
+  """For bench: the time that a batch of samples takes."""
+
+  def kernels(key):
+    import jax
+    import jax.numpy as jnp
+
+    from genjax.core import Kernel
+
+    state = jax.jit(system.init)(key, {"image": jnp.zeros((count, *shape))})
+    return {"generator": Kernel(lambda key, state: system.sample(key, state, count), (key, state), count, "images")}
+
+  return kernels
+
+
 SYSTEMS = {
   "winn": _winn,
   "winn_classifier": _winn_classifier,
   "gan": _gan,
+  "d2gan": _d2gan,
 }  # name -> (config, shape, classes of the data or None) -> Made
