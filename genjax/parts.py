@@ -204,6 +204,18 @@ def _d2gan(config: ConfigDict, shape: tuple[int, int, int], classes: int | None)
   return Made(system, _painting(system, shape, config.data.batch), {"score": score})
 
 
+def _adagan(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) -> Made:
+  from genjax.systems.adagan import adagan
+
+  generator = make(GENERATORS, config, "generator", shape)
+  critic, judge = (make(NETS, config, "net") for _ in range(2))
+  objective = make(OBJECTIVES, config, "objective")
+  system = adagan(
+    generator, critic, judge, shape=shape, objective=objective, **arguments(config.system, adagan, "system")
+  )
+  return Made(system, _painting(system, shape, config.data.batch), {})
+
+
 def _painting(system: Any, shape: tuple[int, int, int], count: int) -> Callable[[Any], dict[str, Any]]:
   """For bench: the time that a batch of samples takes."""
 
@@ -224,4 +236,5 @@ SYSTEMS = {
   "winn_classifier": _winn_classifier,
   "gan": _gan,
   "d2gan": _d2gan,
+  "adagan": _adagan,
 }  # name -> (config, shape, classes of the data or None) -> Made
