@@ -13,4 +13,5 @@ STUDIES = {  # name -> function, number of seeds unless told, what it shows
   "robustness_svhn": ("genjax.studies.robustness:svhn", 5, "Table 2.4, for an accelerator"),
   "modes": ("genjax.studies.modes:modes", 5, "modes covered on ring and grid by every objective"),
   "dynamics": ("genjax.studies.dynamics:dynamics", 1, "the Dirac-GAN under every update rule, beside theory"),
+  "vanishing": ("genjax.studies.vanishing:vanishing", 3, "the generator's gradient as its critic nears the optimum"),
 }
