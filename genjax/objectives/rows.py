@@ -34,7 +34,7 @@ F_GAN = {"optimizer": "adam", "rate": 1e-4, "b1": 0.5, "b2": 0.999, "critic_step
 R1 = {"optimizer": "adam", "rate": 1e-4, "b1": 0.0, "b2": 0.99, "critic_steps": 1}
 STYLE_GAN = {"optimizer": "adam", "rate": 2e-3, "b1": 0.0, "b2": 0.99, "critic_steps": 1}
 
-LONG_MEMORY = "a lazy penalty is a rare, large gradient: it can diverge at Adam b2 0.9 and is fine at 0.99"
+LONG_MEMORY = "a lazy penalty is a rare, large gradient, so StyleGAN2 has b2 0.99; no divergence at 0.9 was seen here"
 NS = "C, G of non_saturating"
 HINGE = "C, G of hinge"
 

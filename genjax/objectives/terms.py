@@ -92,7 +92,7 @@ def every(k: int, term: Term) -> Term:
   """A lazy Term: k times its value in the first of every k steps, 0 and no work in the others; the mean is the Term's.
 
   Its state is (steps so far, the Term's own), which changes only when the Term is played. The optimiser sees a large
-  gradient rarely, so its memory must be long: R1 every 16 steps can diverge at Adam b2 0.9 and is fine at 0.99.
+  gradient rarely; StyleGAN2 has Adam's b2 at 0.99 with it. That 0.9 diverges is said, and was not reproduced here.
 
   Raises:
     ValueError: k is not at least 1.
