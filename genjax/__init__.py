@@ -40,6 +40,9 @@ _HOMES = {
   "pgd": "genjax.ops.attack",
   "auroc": "genjax.ops.ranking",
   "expected_calibration_error": "genjax.ops.calibration",
+  "solve_qp": "genjax.ops.qp",
+  "svm_dual": "genjax.ops.svm",
+  "SVMDual": "genjax.ops.svm",
   "load": "genjax.data",
   "run": "genjax.train.loop",
 }

@@ -1,0 +1,380 @@
+"""The dual of the multi-class SVM, solved to the last digits and differentiated, without an [n k, n k] matrix.
+
+Papers   Lee 2021 (thesis), eq 4.10; Lee et al. 2019, arXiv:1904.03758. Crammer and Singer 2001. Mehrotra 1992: the
+         predictor-corrector. Amos and Kolter 2017, arXiv:1703.00443: the start and the rules of `mode="qpth"`.
+Departs  ridge=0 is the thesis, ridge=1 the released code (+I on the Hessian). mode="exact" goes on to the optimum.
+Shapes   n supports, d features, k ways. features [n, d]; labels [n] integers in [0, k); alpha, slack, multiplier
+         [n, k]; gram [n, n]; C and ridge scalars, traced. One problem a call: batches by vmap.
+Checked  tests/ops/test_svm.py: KKT conditions by numpy, central differences, `solve_qp`, and the released start.
+
+    min 1/2 sum_k a_k' (K + ridge I) a_k - sum_i a_{i, y_i}    with  a <= C onehot(y),  sum_k a_ik = 0.
+
+A Newton step is one Cholesky factor of K + ridge I + D_k for each class and one n x n Schur complement, the sum of
+their inverses. alpha is solved in units of min(C, 1 / mean diagonal), so that bounds, slopes and multipliers are near 1
+whatever the features' length; the multipliers are in units of the margin.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Array = jax.Array
+Kernel = Callable[[Array, Array], Array]
+HIGHEST = lax.Precision.HIGHEST
+CEILING = 60  # iterations of a run to a tolerance; 8 to 20 are usual
+
+
+class SVMDual(NamedTuple):
+  """alpha [n, k]; residual [], the worst of the optimality conditions in units of the margin; converged []."""
+
+  alpha: Array
+  residual: Array
+  converged: Array
+
+
+class _Rule(NamedTuple):
+  """What is static: how to start, to step and to stop."""
+
+  mode: str
+  iterations: int | None
+  tolerance: float
+
+
+class _Problem(NamedTuple):
+  """In scaled units: hessian [n, n], onehot [n, k], bound [] on the true class, size [] of the hessian (at most 1)."""
+
+  hessian: Array
+  onehot: Array
+  bound: Array
+  size: Array
+
+
+class _Iterate(NamedTuple):
+  """A primal-dual point: alpha, slack and multiplier [n, k], shift [n] (the multiplier of the row sums)."""
+
+  alpha: Array
+  slack: Array
+  multiplier: Array
+  shift: Array
+
+
+class _Factor(NamedTuple):
+  """half [k, n, n], the inverse of each class's Cholesky factor; schur [n, n], the Cholesky factor of the sum."""
+
+  half: Array
+  schur: Array
+
+
+def linear(a: Array, b: Array) -> Array:
+  """Inner products of [n, d] and [m, d], [n, m], in full float32."""
+  return jnp.matmul(a, b.T, precision=HIGHEST)
+
+
+def rbf(width: float | Array = 1.0) -> Kernel:
+  """exp(-|a - b|^2 / (2 width^2)): a kernel of [n, d] and [m, d]."""
+
+  def kernel(a: Array, b: Array) -> Array:
+    lengths = (a**2).sum(-1)[:, None] + (b**2).sum(-1)[None, :]
+    return jnp.exp(-jnp.maximum(lengths - 2 * linear(a, b), 0.0) / (2 * width**2))
+
+  return kernel
+
+
+def polynomial(degree: int = 2, *, scale: float | Array = 1.0, offset: float | Array = 1.0) -> Kernel:
+  """(scale a.b + offset)^degree: a kernel of [n, d] and [m, d]."""
+  return lambda a, b: (scale * linear(a, b) + offset) ** degree
+
+
+def svm_dual(
+  features: Array,
+  labels: Array,
+  *,
+  ways: int,
+  C: float | Array = 0.1,
+  ridge: float | Array = 0.0,
+  kernel: Kernel = linear,
+  iterations: int | None = None,
+  tolerance: float | None = None,
+  mode: str = "exact",
+) -> SVMDual:
+  """The dual coefficients of the Crammer-Singer SVM; logits of a query are `kernel(query, features) @ alpha`.
+
+  Args:
+    features: [n, d] float32 or float64; gradients flow to them, to C and to ridge.
+    labels: [n] integers in [0, ways).
+    ways: number of classes, static.
+    C: bound on alpha of the true class, > 0.
+    ridge: what is added to the diagonal of the kernel matrix: 0 is the thesis, 1 the released code.
+    kernel: ([n, d], [m, d]) -> [n, m], positive semi-definite.
+    iterations: a fixed count, or None: to the tolerance (mode "exact") and 15 as released (mode "qpth").
+    tolerance: of the residual: 2e-6 in float32 and 1e-10 in float64 unless said.
+    mode: "exact", or "qpth": that solver's start, step and choice of the best of the points it looked at, so that
+      `iterations=3` is the published evaluation. iterations=m takes m - 1 steps there; 1 is its start.
+
+  Returns:
+    SVMDual. A problem with a NaN gives NaN and converged False.
+
+  Raises:
+    ValueError: shapes, ways, iterations or mode out of range.
+  """
+  if features.ndim != 2:
+    raise ValueError(f"features are {features.shape}; svm_dual takes one problem, [n, d]: use jax.vmap for a batch")
+  return svm_dual_from_gram(
+    kernel(features, features),
+    labels,
+    ways=ways,
+    C=C,
+    ridge=ridge,
+    iterations=iterations,
+    tolerance=tolerance,
+    mode=mode,
+  )
+
+
+def svm_dual_from_gram(
+  gram: Array,
+  labels: Array,
+  *,
+  ways: int,
+  C: float | Array = 0.1,
+  ridge: float | Array = 0.0,
+  iterations: int | None = None,
+  tolerance: float | None = None,
+  mode: str = "exact",
+) -> SVMDual:
+  """`svm_dual` from the kernel matrix [n, n] of the supports, symmetric and positive semi-definite."""
+  if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or labels.shape != gram.shape[:1]:
+    raise ValueError(f"gram is {gram.shape} and labels {labels.shape}; wanted [n, n] and [n] (jax.vmap for a batch)")
+  if ways < 2:
+    raise ValueError(f"ways is {ways}; an SVM tells at least 2 classes apart")
+  if mode not in ("exact", "qpth"):
+    raise ValueError(f"mode is {mode!r}; wanted 'exact' or 'qpth'")
+  if iterations is not None and iterations < 1:
+    raise ValueError(f"iterations is {iterations}; wanted 1 or more, or None for the mode's own rule")
+  dtype = jnp.promote_types(gram.dtype, jnp.float32)
+  if tolerance is None:
+    tolerance = 2e-6 if dtype == jnp.float32 else 1e-10
+  if mode == "qpth" and iterations is None:
+    iterations = 15
+  onehot = (labels[:, None] == jnp.arange(ways)[None, :]).astype(dtype)
+  return _dual(
+    gram.astype(dtype), jnp.asarray(C, dtype), jnp.asarray(ridge, dtype), onehot, _Rule(mode, iterations, tolerance)
+  )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _dual(gram: Array, bound: Array, ridge: Array, onehot: Array, rule: _Rule) -> SVMDual:
+  return _solve(gram, bound, ridge, onehot, rule)[0]
+
+
+def _solve(gram: Array, bound: Array, ridge: Array, onehot: Array, rule: _Rule) -> tuple[SVMDual, _Iterate, _Problem]:
+  unit = jnp.ones_like(bound) if rule.mode == "qpth" else _unit(gram, bound, ridge)
+  hessian = unit * (gram + ridge * jnp.eye(len(gram), dtype=gram.dtype))
+  problem = _Problem(hessian, onehot, bound / unit, unit * _mean_diagonal(gram, ridge))
+  final = _released(problem, rule) if rule.mode == "qpth" else _optimum(problem, rule)
+  residual = _residual(problem, final)
+  alpha = unit * final.alpha
+  alpha = jnp.where(jnp.isfinite(residual), alpha, jnp.nan)
+  return SVMDual(alpha, residual, residual <= rule.tolerance), final, problem
+
+
+def _forward(gram: Array, bound: Array, ridge: Array, onehot: Array, rule: _Rule) -> tuple[SVMDual, tuple]:
+  dual, final, problem = _solve(gram, bound, ridge, onehot, rule)
+  floor = 1e-8 if rule.mode == "qpth" else 0.0
+  weight = jnp.maximum(final.multiplier, floor) / jnp.maximum(final.slack, floor)
+  factor = _factorise(problem, weight)
+  return dual, (dual.alpha, problem, weight, factor, bound / problem.bound)
+
+
+def _backward(rule: _Rule, saved: tuple, cotangent: SVMDual) -> tuple[Array, Array, Array, Array]:
+  """The KKT system is symmetric: its solution with the cotangent on the right is the sensitivity to every input."""
+  alpha, problem, weight, factor, unit = saved
+  right = cotangent.alpha
+  nothing = jnp.zeros(right.shape[:1], right.dtype)
+  adjoint, shift = _reduced(factor, right, nothing)
+  for _ in range(2):  # the factor is of a hessian with a little more on its diagonal
+    miss = right - _times(problem.hessian, adjoint) - weight * adjoint - shift[:, None]
+    more, more_shift = _reduced(factor, miss, -adjoint.sum(1))
+    adjoint, shift = adjoint + more, shift + more_shift
+  of_gram = -unit * jnp.matmul(adjoint, alpha.T, precision=HIGHEST)
+  of_bound = (weight * adjoint * problem.onehot).sum()
+  return (of_gram + of_gram.T) / 2, of_bound, jnp.trace(of_gram), jnp.zeros_like(problem.onehot)
+
+
+_dual.defvjp(_forward, _backward)
+
+
+def _mean_diagonal(gram: Array, ridge: Array) -> Array:
+  return jnp.trace(gram) / len(gram) + ridge
+
+
+def _unit(gram: Array, bound: Array, ridge: Array) -> Array:
+  """Of alpha: the bound, or what makes the hessian's diagonal 1 where that is smaller."""
+  size = _mean_diagonal(gram, ridge)
+  return jnp.where(size * bound > 1, 1 / jnp.where(size > 0, size, 1), bound)
+
+
+def _optimum(problem: _Problem, rule: _Rule) -> _Iterate:
+  """Newton steps from a strictly feasible start, a fixed count or to the tolerance."""
+  start = _feasible(problem)
+
+  def advance(at: _Iterate) -> tuple[_Iterate, Array]:
+    """The next point, or this one again where rounding broke a factor; and whether it moved."""
+    new = _step(problem, at, exact=True)
+    fine = jnp.isfinite(new.alpha + new.multiplier + new.slack).all() & jnp.isfinite(new.shift).all()
+    return jax.tree.map(lambda now, old: jnp.where(fine, now, old), new, at), fine
+
+  if rule.iterations is not None:
+    return lax.scan(lambda at, _: (advance(at)[0], None), start, None, rule.iterations)[0]
+
+  def unfinished(carry: tuple[_Iterate, Array, Array]) -> Array:
+    at, moved, count = carry
+    return moved & (count < CEILING) & ~_done(problem, at, rule.tolerance)
+
+  carry = (start, jnp.isfinite(start.multiplier).all(), 0)
+  return lax.while_loop(unfinished, lambda c: (*advance(c[0]), c[2] + 1), carry)[0]
+
+
+def _done(problem: _Problem, at: _Iterate, tolerance: float) -> Array:
+  """Also that every product of slack and multiplier is far below what a gradient would feel."""
+  worst = (at.slack * at.multiplier).max()
+  return (_residual(problem, at) <= tolerance) & (worst <= 0.1 * tolerance**2 * problem.size)
+
+
+def _feasible(problem: _Problem) -> _Iterate:
+  others = 1 - problem.onehot
+  ways = others.shape[1]
+  half = jnp.minimum(problem.bound, 1.0) / 2
+  alpha = half * (problem.onehot - others / (ways - 1))
+  slack = problem.bound * problem.onehot - alpha
+  slope = problem.onehot - _times(problem.hessian, alpha)
+  shift = slope.min(1) - 1
+  return _Iterate(alpha, slack, slope - shift[:, None], shift)
+
+
+def _released(problem: _Problem, rule: _Rule) -> _Iterate:
+  """qpth's start and rules; the point after the last step is never looked at."""
+  limit = problem.bound * problem.onehot
+  factor = _factorise(problem, jnp.ones_like(limit), extra=0.0)
+  alpha, shift = _reduced(factor, problem.onehot + limit, jnp.zeros_like(limit[:, 0]))
+  slack = limit - alpha
+  start = _Iterate(alpha, _lift(slack), _lift(-slack), shift)
+
+  def look(carry: tuple, _: None) -> tuple[tuple, None]:
+    at, best, least, stale = carry
+    now = _released_residual(problem, at)
+    better = now < least
+    stopped = stale >= 3
+    keep = better & ~stopped
+    best = jax.tree.map(lambda new, old: jnp.where(keep, new, old), at, best)
+    least = jnp.where(keep, now, least)
+    stale = jnp.where(stopped | (least < 1e-12), 3, jnp.where(better, 0, stale + 1))
+    return (at, best, least, stale), None
+
+  def go(carry: tuple, _: None) -> tuple[tuple, None]:
+    at, best, least, stale = carry
+    return look((_step(problem, at, exact=False), best, least, stale), None)
+
+  first = (start, start, _released_residual(problem, start), jnp.zeros((), jnp.int32))
+  return lax.scan(go, first, None, rule.iterations - 1)[0][1]
+
+
+def _lift(values: Array) -> Array:
+  least = values.min()
+  return jnp.where(least < 0, values - least + 1, values)
+
+
+def _stationarity(problem: _Problem, at: _Iterate) -> Array:
+  return _times(problem.hessian, at.alpha) - problem.onehot + at.multiplier + at.shift[:, None]
+
+
+def _released_residual(problem: _Problem, at: _Iterate) -> Array:
+  gap = at.alpha + at.slack - problem.bound * problem.onehot
+  parts = [_stationarity(problem, at), gap, at.alpha.sum(1)]
+  return sum(jnp.sqrt((part**2).sum()) for part in parts) + jnp.abs((at.slack * at.multiplier).sum())
+
+
+def _residual(problem: _Problem, at: _Iterate) -> Array:
+  """Stationarity in units of the margin, row sums and bounds relative to alpha, products of slack and multiplier."""
+  largest = jnp.maximum(jnp.abs(at.alpha).max(), jnp.finfo(at.alpha.dtype).tiny)
+  over = jnp.maximum(at.alpha - problem.bound * problem.onehot, 0.0).max()
+  worst = jnp.stack(
+    [
+      jnp.abs(_stationarity(problem, at)).max(),
+      jnp.abs(at.alpha.sum(1)).max() / largest,
+      over / largest,
+      jnp.abs(at.slack * at.multiplier).max(),
+      jnp.maximum(-at.multiplier.min(), 0.0),
+    ]
+  )
+  return worst.max()
+
+
+def _step(problem: _Problem, at: _Iterate, *, exact: bool) -> _Iterate:
+  """One predictor-corrector step. `exact` starts feasible, so its slacks need no correction but rounding's."""
+  weight = at.multiplier / at.slack
+  factor = _factorise(problem, weight, extra=None if exact else 0.0)
+  slope, rows = _stationarity(problem, at), at.alpha.sum(1)
+  gap = jnp.zeros_like(slope) if exact else at.alpha + at.slack - problem.bound * problem.onehot
+
+  def towards(product: Array) -> _Iterate:
+    """The direction that takes slack * multiplier to first order to `product` below what they are."""
+    right = -slope + (product - at.multiplier * gap) / at.slack
+    alpha, shift = _reduced(factor, right, -rows)
+    slack = -gap - alpha
+    return _Iterate(alpha, slack, (-product - at.multiplier * slack) / at.slack, shift)
+
+  products = at.slack * at.multiplier
+  mean = products.mean()
+  ahead = towards(products)
+  reach = jnp.minimum(1.0, _reach(at, ahead))
+  then = ((at.slack + reach * ahead.slack) * (at.multiplier + reach * ahead.multiplier)).mean()
+  centre = (then / mean) ** 3 * mean
+  move = towards(products + ahead.slack * ahead.multiplier - centre)
+  fraction = jnp.maximum(0.99, 1 - jnp.sqrt(mean)) if exact else 0.999
+  reach = jnp.minimum(1.0, fraction * _reach(at, move))
+  return jax.tree.map(lambda old, change: old + reach * change, at, move)
+
+
+def _reach(at: _Iterate, move: _Iterate) -> Array:
+  """The longest step that leaves slacks and multipliers positive."""
+
+  def longest(value: Array, change: Array) -> Array:
+    return jnp.where(change < 0, -value / jnp.where(change < 0, change, -1), jnp.inf).min()
+
+  return jnp.minimum(longest(at.slack, move.slack), longest(at.multiplier, move.multiplier))
+
+
+def _factorise(problem: _Problem, weight: Array, extra: float | None = None) -> _Factor:
+  """`extra` on the diagonal: None is what keeps a singular kernel matrix's factor real after rounding."""
+  count, dtype = len(weight), weight.dtype
+  if extra is None:
+    extra = 2 * count * jnp.finfo(dtype).eps * problem.size + jnp.finfo(dtype).tiny
+  eye = jnp.eye(count, dtype=dtype)
+  matrices = problem.hessian[None] + (weight.T + extra)[:, :, None] * eye[None]
+  roots = lax.linalg.cholesky(matrices, symmetrize_input=False)
+  half = lax.linalg.triangular_solve(roots, jnp.broadcast_to(eye, roots.shape), left_side=True, lower=True)
+  total = jnp.einsum("kji,kjl->il", half, half, precision=HIGHEST)
+  return _Factor(half, lax.linalg.cholesky(total, symmetrize_input=False))
+
+
+def _reduced(factor: _Factor, right: Array, rows: Array) -> tuple[Array, Array]:
+  """alpha and shift with (hessian + D_k) alpha_k + shift = right_k and sum_k alpha_k = rows."""
+
+  def classes(values: Array) -> Array:
+    inner = jnp.einsum("kij,jk->ki", factor.half, values, precision=HIGHEST)
+    return jnp.einsum("kji,kj->ik", factor.half, inner, precision=HIGHEST)
+
+  free = classes(right)
+  miss = (free.sum(1) - rows)[:, None]
+  shift = lax.linalg.triangular_solve(factor.schur, miss, left_side=True, lower=True)
+  shift = lax.linalg.triangular_solve(factor.schur, shift, left_side=True, lower=True, transpose_a=True)
+  return classes(right - shift), shift[:, 0]
+
+
+def _times(a: Array, b: Array) -> Array:
+  return jnp.matmul(a, b, precision=HIGHEST)
