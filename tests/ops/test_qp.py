@@ -116,11 +116,15 @@ def test_the_structured_svm_is_the_general_solvers_in_value_and_gradient():
   def structured(features, C):
     return svm.svm_dual(features, jnp.asarray(labels), ways=3, C=C, ridge=0.1).alpha
 
+  def loss(features, C, dual):
+    alpha = dual(features, C)
+    return (weights * alpha).sum(), alpha
+
   with in_float64():
     found = []
     for dual in (general, structured):
-      loss = lambda x, C, dual=dual: (lambda alpha: ((weights * alpha).sum(), alpha))(dual(x, C))
-      (of_features, of_bound), alpha = jax.jit(jax.grad(loss, (0, 1), has_aux=True))(jnp.asarray(features), 0.1)
+      slopes = jax.jit(jax.grad(partial(loss, dual=dual), (0, 1), has_aux=True))
+      (of_features, of_bound), alpha = slopes(jnp.asarray(features), 0.1)
       found.append((alpha, of_features, of_bound))
   for one, other in zip(*found, strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8)
