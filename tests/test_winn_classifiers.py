@@ -205,6 +205,7 @@ def test_an_argument_that_a_config_does_not_know_is_answered_with_those_it_does(
 
 
 @pytest.mark.slow
+@pytest.mark.long  # eight minutes; `genjax study robustness` is the same over five seeds
 @pytest.mark.timeout(1800)
 def test_on_digits_the_error_is_within_a_point_of_the_baselines(tmp_path):
   environment = {key: value for key, value in os.environ.items() if key not in ("XLA_FLAGS", "PYTHONWARNINGS")}
