@@ -6,9 +6,12 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MPLBACKEND"] = "agg"
 
+import hypothesis
 import jax
 import pytest
 
+hypothesis.settings.register_profile("shared machine", deadline=None)  # of 0.2 s an example, which load breaks
+hypothesis.settings.load_profile("shared machine")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
