@@ -96,7 +96,7 @@ def test_winn_leaves_a_grid_and_samples_of_its_best_step(tmp_path):
     (["--config.data.crop=4"], "config.data.crop=0, not 4"),
     (["--config.data.name=textures/brick", "--config.data.split=train"], "a classifier takes 2 at least"),
     (["--config.net.name=mlp"], "config.net"),
-    (["--config.metrics.name=eror"], "there is frechet, error, or ''"),
+    (["--config.metrics.name=eror"], "there is frechet, error, modes, or ''"),
   ],
 )
 def test_a_mistake_is_one_line_before_anything_is_compiled(words, told, tmp_path, capsys):
