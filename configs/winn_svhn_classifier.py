@@ -16,68 +16,18 @@ Paper     Lee, Xu, Fan & Tu, "Wasserstein introspective neural networks", CVPR 2
           Synthesis stops each image at its own goal (the thesis); config.system.stop=batch is the released code's rule.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
+
+from genjax.command import load_config
 
 
 def get_config(arg: str = "") -> ConfigDict:
   if arg not in ("", "baseline", "icn"):
     raise ValueError("winn_svhn_classifier takes baseline or icn")
-  baseline = arg == "baseline"
-  steps = 200
-  config = ConfigDict()
-  config.seed = 0
-
-  config.data = ConfigDict()
+  config = load_config("winn_mnist_classifier:resnet32" + (f",{arg}" if arg else "")).unlock()  # all but what follows
   config.data.name = "svhn_cropped"
   config.data.split = "train[:66000]"
-  config.data.path = config_dict.placeholder(str)
-  config.data.data_dir = config_dict.placeholder(str)  # where TFDS keeps prepared sets
   config.data.size = 32
-  config.data.channels = config_dict.placeholder(int)
-  config.data.batch = 66_000  # a turn is an epoch
-  config.data.flip = False
-  config.data.pad = 0
-  config.data.crop = 0
-
-  config.net = ConfigDict({"name": "resnet32", "f_on": "logits", "dropout": 0.0})
-  config.noise = ConfigDict({"name": "decoder", "width": 512})
-  config.objective = ConfigDict({"name": "inn"} if arg == "icn" else {"name": "winn", "weight": 10.0})
-  config.sampler = ConfigDict({"name": "adam", "rate": 0.02, "b1": 0.9, "b2": 0.9})
-
-  config.system = ConfigDict()
-  config.system.name = "winn_classifier"
-  config.system.alpha = 0.0 if baseline else 0.01
-  config.system.passes = 1
-  config.system.minibatch = 100
-  config.system.rate = 1e-3
-  config.system.b1 = 0.0
-  config.system.b2 = 0.9
-  config.system.decay_steps = config_dict.placeholder(int)
-  config.system.ema = 0.0
-  config.system.ascent_steps = 2000
-  config.system.class_weight = 0.5
-  config.system.tolerance = 1e-3
-  config.system.stop = "example"
-  config.system.synthesis = 0 if baseline else 100  # of each class a turn
-  config.system.synthesis_batch = 100
-  config.system.initial = 100
-  config.system.capacity = 100 * (1 + steps)  # of each class: all that is ever made
-  config.system.policy = "reservoir"
-  config.system.pool_dtype = "uint8"  # 618 MB; four times as much in float32
-
-  config.train = ConfigDict()
-  config.train.steps = steps
-  config.train.steps_per_call = 1
-  config.train.log_every = 1
-  config.train.checkpoint_every = 5
-  config.train.sample_every = 0 if baseline else 10
-  config.train.evaluate_every = 1
-  config.train.samples = 100  # ten columns, one for each digit
-  config.train.keep = 2
-  config.train.best = "validation_error"
-
-  config.metrics = ConfigDict()
-  config.metrics.name = "error"
+  config.data.batch = 66_000  # a turn is an epoch; the pool is then 618 MB
   config.metrics.validation = "train[66000:]"
-  config.metrics.split = "test"
   return config
