@@ -31,6 +31,7 @@ from genjax.objectives.terms import Objective
 from genjax.systems import updates
 from genjax.systems.gan import State as GanState
 from genjax.systems.gan import gan
+from genjax.systems.settings import check_counts
 
 Array = jax.Array
 
@@ -86,9 +87,7 @@ def adagan(
   Raises:
     ValueError: settings that do not go together; as gan does.
   """
-  for name, value in (("components", components), ("judge_steps", judge_steps), ("candidates", candidates)):
-    if value < 1:
-      raise ValueError(f"{name} {value}; use at least 1")
+  check_counts({"components": components, "judge_steps": judge_steps, "candidates": candidates})
   if component_steps <= judge_steps:
     raise ValueError(
       f"component_steps {component_steps} leave no step to a GAN; use more than judge_steps {judge_steps}"

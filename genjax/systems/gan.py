@@ -28,6 +28,7 @@ from jax import lax
 from genjax.core import Batch, Metrics, System
 from genjax.objectives.terms import Objective, Round, play
 from genjax.systems import updates
+from genjax.systems.settings import check_average, check_counts, check_images, check_words
 from genjax.systems.updates import Game, make_optimizer
 
 Array = jax.Array
@@ -105,28 +106,16 @@ def gan(
   """
   if objective.generator is None:
     raise ValueError("this objective has no part for a generator; use one of a GAN, such as wgan_gp")
-  for name, value, least in (
-    ("latent", latent, 1),
-    ("critic_steps", critic_steps, 1),
-    ("sample_batch", sample_batch, 1),
-  ):
-    if value < least:
-      raise ValueError(f"{name} {value}; use at least {least}")
+  check_counts({"latent": latent, "critic_steps": critic_steps, "sample_batch": sample_batch})
   for name, value in (("unroll", unroll), ("consensus", consensus)):
     if value < 0:
       raise ValueError(f"{name} {value}; use 0 for none, or more")
-  if not 0 <= ema < 1:
-    raise ValueError(f"ema {ema} is not in [0, 1)")
+  check_average(ema)
   if clip is not None and clip <= 0:
     raise ValueError(f"clip {clip}; use a positive bound, or None for none")
   if classes is not None and classes < 1:
     raise ValueError(f"classes {classes}; use None where the nets are told no labels")
-  for name, value, known in (
-    ("prior", prior, ("normal", "uniform")),
-    ("order", order, ("alternating", "simultaneous")),
-  ):
-    if value not in known:
-      raise ValueError(f"{name} {value!r}; use {known[0]!r} or {known[1]!r}")
+  check_words({"prior": (prior, "normal", "uniform"), "order": (order, "alternating", "simultaneous")})
   if order == "simultaneous" and critic_steps != 1:
     raise ValueError(f"order 'simultaneous' moves both nets once; set critic_steps to 1, not {critic_steps}")
   if consensus and (order != "simultaneous" or unroll):
@@ -320,12 +309,7 @@ def _parts(
   """Images [count, m, H, W, C] and, with classes, labels [count, m]; place j of every part comes from the same
   contiguous run of the batch, so devices exchange nothing."""
   images = batch["image"]
-  if images.shape[1:] != shape:
-    raise ValueError(f"images are {images.shape[1:]}, the system was built for {shape}")
-  if images.shape[0] % count:
-    raise ValueError(
-      f"batch {images.shape[0]} is not a multiple of critic_steps {count}; use a multiple of it (config.data.batch)"
-    )
+  check_images(images.shape, shape, count, "critic_steps")
   if classes is not None and "label" not in batch:
     raise ValueError(f"the nets are told {classes} classes, but the data has no labels; set classes to None")
   cut = lambda leaf: leaf.reshape(-1, count, *leaf.shape[1:]).swapaxes(0, 1)

@@ -18,7 +18,6 @@ Shapes   n positives a step, m a minibatch (m positives and m pseudo-negatives),
 Checked  tests/systems/test_winn.py, test_winn_cascade.py and contract.py.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -32,9 +31,22 @@ from genjax.nets.noise import Noise
 from genjax.objectives.terms import Objective, play
 from genjax.objectives.zoo import winn_objective
 from genjax.ops import langevin, pool
-from genjax.ops.augment import to_uint8, to_unit
 from genjax.systems import cascade
 from genjax.systems.cascade import Cascade, Stages
+from genjax.systems.introspection import (
+  DTYPES,
+  POLICIES,
+  STOPS,
+  adam,
+  check_sizes,
+  minibatches,
+  range_of_f,
+  recall,
+  store,
+  weights,
+)
+from genjax.systems.settings import check_average, check_counts, check_images, check_words
+from genjax.systems.updates import norm
 
 Array = jax.Array
 
@@ -114,30 +126,26 @@ def winn(
   counts = {"passes": passes, "ramp": ramp, "cascades": cascades}
   if cascades > 1:
     sizes["starts"], counts["cascade_steps"] = starts, cascade_steps or 0
-  words = {
-    "stop": (stop, "example", "batch"),
-    "policy": (policy, "reservoir", "ring"),
-    "pool_dtype": (pool_dtype, "float32", "uint8"),
-  }
-  _check_settings(minibatch=minibatch, chunk=chunk, sizes=sizes, counts=counts, words=words, ema=ema)
+  words = {"stop": (stop, *STOPS), "policy": (policy, *POLICIES), "pool_dtype": (pool_dtype, *DTYPES)}
+  check_sizes(sizes, minibatch)
+  for name in ("synthesis", "starts"):
+    if sizes.get(name, 0) % chunk or chunk % minibatch:
+      raise ValueError(
+        f"synthesis_batch {chunk} must divide {name} {sizes[name]} and be a multiple of minibatch {minibatch}"
+      )
+  check_average(ema)
+  check_counts(counts)
+  check_words(words)
   noisy = bool(getattr(net, "dropout", 0.0))
 
   def optimizer(updates_per_turn: int) -> optax.GradientTransformation:
-    schedule = rate if decay_steps is None else optax.cosine_decay_schedule(rate, decay_steps * updates_per_turn)
-    return optax.adam(schedule, b1=b1, b2=b2)
+    return adam(rate, updates_per_turn, b1=b1, b2=b2, decay_steps=decay_steps)
 
   def critic(params, key):
     return lambda images: net.apply(params, images, rngs={"dropout": key} if noisy else None)
 
   def score(params):
     return lambda images: net.apply(params, images)[0]
-
-  def store(images: Array) -> Array:
-    return to_uint8(images) if pool_dtype == "uint8" else images
-
-  def recall(flat: Array) -> Array:
-    images = flat.reshape(*flat.shape[:-1], *shape)
-    return to_unit(images) if pool_dtype == "uint8" else images
 
   def empty(size: int) -> pool.Pool:
     return pool.empty(minibatch, size // minibatch, shape, jnp.dtype(pool_dtype))
@@ -167,7 +175,7 @@ def winn(
     """Where the chains of the present stage start: p0, then what the stage before has handed over."""
     if past is None:
       return noise(key, chunk)
-    drawn = lambda: recall(pool.draw(key, past.starts, chunk)).reshape(chunk, *shape)
+    drawn = lambda: recall(pool.draw(key, past.starts, chunk), shape).reshape(chunk, *shape)
     return lax.cond(past.starts.count[0] > 0, drawn, lambda: noise(key, chunk))
 
   def synthesise(key: Array, params: Any, bounds: Array, past: Cascade | None, n: int = synthesis) -> langevin.Chains:
@@ -188,8 +196,8 @@ def winn(
 
     def ends(state: State) -> State:
       key_climb, key_starts, key_pool = jax.random.split(key, 3)
-      params = state.ema if ema else state.params
-      images = store(synthesise(key_climb, params, state.bounds, state.cascade, starts).images)
+      params = weights(state)
+      images = store(synthesise(key_climb, params, state.bounds, state.cascade, starts).images, pool_dtype)
       handed = pool.append(key_starts, state.cascade.starts, images, policy="ring")
       return state._replace(
         cascade=cascade.close(state.cascade, params, state.bounds, handed),
@@ -199,15 +207,11 @@ def winn(
     stage = jnp.minimum(state.step // cascade_steps, cascades - 1)
     return lax.cond(stage > state.cascade.ended, ends, lambda state: state, state)
 
-  def minibatches(images: Array) -> Array:
-    """[n, ...] -> [n / m, m, ...], position j of every minibatch from the same contiguous run: no exchange."""
-    return pool.to_lanes(images, minibatch).swapaxes(0, 1)
-
   def init(key: Array, batch: Batch) -> State:
-    _check(batch["image"].shape, shape, minibatch)
+    check_images(batch["image"].shape, shape, minibatch, "the minibatch")
     key_net, key_noise, key_pool = jax.random.split(key, 3)
     params = net.init(key_net, jnp.zeros((1, *shape)))
-    filled = pool.append(key_pool, empty(capacity), store(start(key_noise, initial)), policy=policy)
+    filled = pool.append(key_pool, empty(capacity), store(start(key_noise, initial), pool_dtype), policy=policy)
     return State(
       step=jnp.zeros((), jnp.int32),
       params=params,
@@ -221,14 +225,14 @@ def winn(
 
   def step(key: Array, state: State, batch: Batch) -> tuple[State, Metrics]:
     real = batch["image"]
-    _check(real.shape, shape, minibatch)
+    check_images(real.shape, shape, minibatch, "the minibatch")
     key_draw, key_update, key_synthesise, key_pool = jax.random.split(key, 4)
     state = hand_over(jax.random.fold_in(key, _HAND_OVER), state)
-    reals = minibatches(real)
+    reals = minibatches(real, minibatch)
     count = reals.shape[0]
-    fakes = recall(pool.draw(key_draw, state.pool, real.shape[0])).swapaxes(0, 1)
+    fakes = recall(pool.draw(key_draw, state.pool, real.shape[0]), shape).swapaxes(0, 1)
     used = count if ramp == 1 else jnp.maximum(1, jnp.minimum(state.step + 1, ramp) * count // ramp)  # minibatches
-    adam = optimizer(passes * count)
+    optimized = optimizer(passes * count)
 
     def update(index: Array, carry):
       params, average, moments, terms, sums = carry
@@ -241,8 +245,8 @@ def winn(
         return value, (after, {"loss": value, "wasserstein": round.real_out.mean() - round.fake_out.mean()})
 
       gradient, (terms, metrics) = jax.grad(loss, has_aux=True)(params)
-      metrics["gradient"] = _norm(gradient)
-      updates, moments = adam.update(gradient, moments, params)
+      metrics["gradient"] = norm(gradient)
+      updates, moments = optimized.update(gradient, moments, params)
       params = optax.apply_updates(params, updates)
       if ema:
         average = optax.incremental_update(params, average, 1 - ema)
@@ -252,9 +256,9 @@ def winn(
     carry = (state.params, state.ema, state.optimizer, state.terms, sums)
     params, average, moments, terms, sums = lax.fori_loop(0, passes * used, update, carry)
 
-    bounds = _bounds(score(params), reals, stop)
+    bounds = range_of_f(score(params), reals, stop)
     chains = synthesise(key_synthesise, params, bounds, state.cascade)
-    after = pool.append(key_pool, state.pool, store(chains.images), policy=policy)
+    after = pool.append(key_pool, state.pool, store(chains.images, pool_dtype), policy=policy)
     metrics = {name: value / (passes * used) for name, value in sums.items()} | {
       "f_least": bounds[0],
       "f_greatest": bounds[1],
@@ -263,7 +267,7 @@ def winn(
       "stopped": chains.stopped.mean(dtype=jnp.float32),
     }
     if ema:
-      bounds = _bounds(score(average), reals, stop)
+      bounds = range_of_f(score(average), reals, stop)
     return State(state.step + 1, params, average, moments, terms, after, bounds, state.cascade), metrics
 
   def sample(key: Array, state: State, n: int) -> Array:
@@ -287,8 +291,8 @@ def winn(
   def evaluate(key: Array, state: State, batch: Batch) -> Metrics:
     """f over the batch, over the pool and over fresh noise, by the weights that sample."""
     key_pool, key_noise = jax.random.split(key)
-    f = score(state.ema if ema else state.params)
-    drawn = recall(pool.draw(key_pool, state.pool, minibatch)).reshape(minibatch, *shape)
+    f = score(weights(state))
+    drawn = recall(pool.draw(key_pool, state.pool, minibatch), shape).reshape(minibatch, *shape)
     return {
       "f_real": f(batch["image"]).mean(),
       "f_pool": f(drawn).mean(),
@@ -300,55 +304,4 @@ def winn(
 
 def stages(state: State) -> Stages:
   """What a sample goes through at this state: the snapshots of ended stages, then the weights that sample."""
-  return cascade.stages(state.cascade, state.params if state.ema is None else state.ema, state.bounds)
-
-
-def _bounds(score: Callable[[Array], Array], reals: Array, stop: str) -> Array:
-  """Least and greatest f over the positives [minibatches, m, ...], or over the minibatches' means; [2]."""
-  values = lax.map(score, reals)
-  values = values.mean(1) if stop == "batch" else values
-  return jnp.stack([values.min(), values.max()])
-
-
-def _norm(tree: Any) -> Array:
-  return jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(tree)))
-
-
-def _check_settings(
-  *,
-  minibatch: int,
-  chunk: int,
-  sizes: Mapping[str, int],
-  counts: Mapping[str, int],
-  words: Mapping[str, tuple[str, str, str]],
-  ema: float,
-) -> None:
-  """`sizes` are whole minibatches, `counts` at least 1, `words` (given, and the two that there are)."""
-  for name, size in sizes.items():
-    if size < minibatch or size % minibatch:
-      nearest = max(size // minibatch, 1) * minibatch
-      raise ValueError(f"{name} {size} is not a multiple of the minibatch {minibatch}; use {nearest}")
-  if sizes["initial"] > sizes["capacity"]:
-    raise ValueError(f"initial {sizes['initial']} is more than the pool's capacity {sizes['capacity']}")
-  for name in ("synthesis", "starts"):
-    if sizes.get(name, 0) % chunk or chunk % minibatch:
-      raise ValueError(
-        f"synthesis_batch {chunk} must divide {name} {sizes[name]} and be a multiple of minibatch {minibatch}"
-      )
-  if not 0 <= ema < 1:
-    raise ValueError(f"ema {ema} is not in [0, 1)")
-  for name, size in counts.items():
-    if size < 1:
-      raise ValueError(f"{name} {size}; use at least 1")
-  for name, (value, *known) in words.items():
-    if value not in known:
-      raise ValueError(f"{name} {value!r}; use {known[0]!r} or {known[1]!r}")
-
-
-def _check(image: tuple[int, ...], shape: tuple[int, int, int], minibatch: int) -> None:
-  if image[1:] != shape:
-    raise ValueError(f"images are {image[1:]}, the system was built for {shape}")
-  if image[0] % minibatch:
-    raise ValueError(
-      f"batch {image[0]} is not a multiple of the minibatch {minibatch}; use a multiple of it (config.data.batch)"
-    )
+  return cascade.stages(state.cascade, weights(state), state.bounds)

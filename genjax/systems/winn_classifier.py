@@ -18,6 +18,7 @@ Shapes   n positives a step, m a minibatch, K classes; r new pseudo-negatives of
 Checked  tests/systems/test_winn_classifier.py and tests/systems/contract.py.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -31,7 +32,20 @@ from genjax.nets.noise import Noise
 from genjax.objectives.terms import Critic, Objective, play, wide
 from genjax.objectives.zoo import winn_objective
 from genjax.ops import langevin, pool
-from genjax.ops.augment import to_uint8, to_unit
+from genjax.systems.introspection import (
+  DTYPES,
+  POLICIES,
+  STOPS,
+  adam,
+  check_sizes,
+  minibatches,
+  range_of_f,
+  recall,
+  store,
+  weights,
+)
+from genjax.systems.settings import check_average, check_counts, check_images, check_words
+from genjax.systems.updates import norm
 
 Array = jax.Array
 
@@ -108,17 +122,19 @@ def winn_classifier(
   if (alpha == 0) != (synthesis == 0):
     raise ValueError(f"alpha {alpha} with synthesis {synthesis}; use 0 for both (the baseline) or for neither")
   introspective = synthesis > 0
-  _check_settings(
-    classes=classes, counts={"passes": passes, "minibatch": minibatch}, ema=ema, words={"stop": stop, "policy": policy}
-  )
+  if classes < 2:
+    raise ValueError(f"classes {classes}; a classifier takes 2 at least")
+  check_counts({"passes": passes, "minibatch": minibatch})
+  check_average(ema)
+  check_words({"stop": (stop, *STOPS), "policy": (policy, *POLICIES)})
   if introspective:
-    sizes = {"synthesis": synthesis, "initial": initial, "capacity": capacity}
-    _check_sizes(sizes, minibatch, synthesis_batch, classes, pool_dtype)
+    check_sizes({"synthesis": synthesis, "initial": initial, "capacity": capacity}, minibatch, " of a class")
+    check_words({"pool_dtype": (pool_dtype, *DTYPES)})
+    _check_chunk(synthesis_batch, classes * synthesis, minibatch)
   dropout = bool(getattr(net, "dropout", 0.0))
 
   def optimizer(updates_per_turn: int) -> optax.GradientTransformation:
-    schedule = rate if decay_steps is None else optax.cosine_decay_schedule(rate, decay_steps * updates_per_turn)
-    return optax.adam(schedule, b1=b1, b2=b2)
+    return adam(rate, updates_per_turn, b1=b1, b2=b2, decay_steps=decay_steps)
 
   def critic(params: Any, key: Array | None = None) -> Critic:
     return lambda images: net.apply(params, images, rngs={"dropout": key} if dropout and key is not None else None)
@@ -128,22 +144,8 @@ def winn_classifier(
     f, aux = critic(params, key)(images)
     return wide(f), wide(aux["class_logits"])
 
-  def averaged(state: State) -> Any:
-    return state.ema if ema else state.params
-
-  def store(images: Array) -> Array:
-    return to_uint8(images) if pool_dtype == "uint8" else images
-
-  def recall(flat: Array) -> Array:
-    images = flat.reshape(*flat.shape[:-1], *shape)
-    return to_unit(images) if pool_dtype == "uint8" else images
-
   def by_position(images: Array) -> Array:
     return pool.to_lanes(images, minibatch)
-
-  def minibatches(rows: Array) -> Array:
-    """[n, ...] -> [n / m, m, ...], position j of every minibatch from the same contiguous run: no exchange."""
-    return by_position(rows).swapaxes(0, 1)
 
   def start(key: Array) -> Array:
     """p0 images for all classes, in the order of the pool's lanes."""
@@ -186,11 +188,8 @@ def winn_classifier(
     chains = lax.map(one, (jax.random.split(key, labels.shape[0]), labels))
     return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1).reshape(*label.shape, *leaf.shape[3:]), chains)
 
-  def range_of_f(params: Any, reals: Array) -> Array:
-    """Least and greatest f over the positives [minibatches, m, ...], or over the minibatches' means; [2]."""
-    values = lax.map(lambda images: read(params, images)[0], reals)
-    values = values.mean(1) if stop == "batch" else values
-    return jnp.stack([values.min(), values.max()])
+  def score(params: Any) -> Callable[[Array], Array]:
+    return lambda images: read(params, images)[0]
 
   def init(key: Array, batch: Batch) -> State:
     _check_batch(batch, shape, minibatch)
@@ -199,7 +198,7 @@ def winn_classifier(
     filled = None
     if introspective:
       room = pool.empty(minibatch * classes, capacity // minibatch, shape, jnp.dtype(pool_dtype))
-      filled = pool.append(key_pool, room, store(start(key_noise)), policy=policy)
+      filled = pool.append(key_pool, room, store(start(key_noise), pool_dtype), policy=policy)
     return State(
       step=jnp.zeros((), jnp.int32),
       params=params,
@@ -213,9 +212,9 @@ def winn_classifier(
   def step(key: Array, state: State, batch: Batch) -> tuple[State, Metrics]:
     _check_batch(batch, shape, minibatch)
     key_draw, key_update, key_synthesise, key_pool = jax.random.split(key, 4)
-    reals, labels = minibatches(batch["image"]), minibatches(batch["label"])
+    reals, labels = minibatches(batch["image"], minibatch), minibatches(batch["label"], minibatch)
     count = reals.shape[0]
-    adam = optimizer(passes * count)
+    optimized = optimizer(passes * count)
 
     def loss(params: Any, terms: Any, index: Array) -> tuple[Array, tuple[Any, Metrics]]:
       place = index % count
@@ -226,7 +225,7 @@ def winn_classifier(
         crossed, metrics = _classified(read(params, real, key_dropout)[1], label)
         return crossed, (terms, metrics | {"loss": crossed})
       # The same pseudo-negative whenever a pass comes to this place.
-      fake = recall(pool.draw_class(jax.random.fold_in(key_draw, place), state.pool, label[:, None])[:, 0])
+      fake = recall(pool.draw_class(jax.random.fold_in(key_draw, place), state.pool, label[:, None])[:, 0], shape)
       round = play(critic(params, key_dropout), real, fake, labels=label, critic_params=params)
       crossed, metrics = _classified(wide(round.real_aux["class_logits"]), label)
       between, terms = objective.critic.apply(key_term, terms, round)
@@ -236,8 +235,8 @@ def winn_classifier(
     def update(index: Array, carry):
       params, average, moments, terms, sums = carry
       gradient, (terms, metrics) = jax.grad(loss, has_aux=True)(params, terms, index)
-      metrics["gradient"] = _norm(gradient)
-      updates, moments = adam.update(gradient, moments, params)
+      metrics["gradient"] = norm(gradient)
+      updates, moments = optimized.update(gradient, moments, params)
       params = optax.apply_updates(params, updates)
       if ema:
         average = optax.incremental_update(params, average, 1 - ema)
@@ -250,10 +249,10 @@ def winn_classifier(
     if not introspective:
       return State(state.step + 1, params, average, moments, None, None, None), metrics
 
-    bounds = range_of_f(params, reals)
+    bounds = range_of_f(score(params), reals, stop)
     wanted = jnp.repeat(jnp.arange(classes, dtype=jnp.int32), synthesis // minibatch)  # of one position's columns
     chains = make(key_synthesise, params, bounds, jnp.broadcast_to(wanted, (minibatch, wanted.size)))
-    fresh = store(chains.images.reshape(-1, *shape))
+    fresh = store(chains.images.reshape(-1, *shape), pool_dtype)
     after = pool.append(key_pool, state.pool, fresh, policy=policy)
     metrics |= {
       "f_least": bounds[0],
@@ -263,7 +262,7 @@ def winn_classifier(
       "stopped": chains.stopped.mean(dtype=jnp.float32),
     }
     if ema:
-      bounds = range_of_f(average, reals)
+      bounds = range_of_f(score(average), reals, stop)
     return State(state.step + 1, params, average, moments, terms, after, bounds), metrics
 
   def sample(key: Array, state: State, n: int) -> Array:
@@ -274,24 +273,20 @@ def winn_classifier(
     columns = -(-n // synthesis_batch) * synthesis_batch // minibatch
     kept = n // minibatch if n % minibatch == 0 else columns  # of each position's columns
     label = (jnp.arange(minibatch)[:, None] * kept + jnp.arange(columns)[None]) % classes
-    images = make(key, averaged(state), state.bounds, label).images
+    images = make(key, weights(state), state.bounds, label).images
     return images[:, :kept].reshape(-1, *shape)[:n]
 
   def evaluate(key: Array, state: State, batch: Batch) -> Metrics:
     """Cross-entropy and error of the batch, f over it and over the pool, by the weights that classify."""
-    f, logits = read(averaged(state), batch["image"])
+    f, logits = read(weights(state), batch["image"])
     values = _classified(logits, batch["label"])[1] | {"f_real": f.mean()}
     if introspective:
       label = jnp.arange(minibatch, dtype=jnp.int32)[:, None] % classes
-      drawn = recall(pool.draw_class(key, state.pool, label)[:, 0])
-      values["f_pool"] = read(averaged(state), drawn)[0].mean()
+      drawn = recall(pool.draw_class(key, state.pool, label)[:, 0], shape)
+      values["f_pool"] = read(weights(state), drawn)[0].mean()
     return values
 
   return System(init, step, sample if introspective else None, evaluate)
-
-
-def _norm(tree: Any) -> Array:
-  return jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(tree)))
 
 
 def _classified(logits: Array, label: Array) -> tuple[Array, Metrics]:
@@ -300,44 +295,15 @@ def _classified(logits: Array, label: Array) -> tuple[Array, Metrics]:
   return crossed, {"cross_entropy": crossed, "error": (logits.argmax(-1) != label).mean()}
 
 
-def _check_settings(*, classes: int, counts: dict[str, int], ema: float, words: dict[str, str]) -> None:
-  known = {"stop": ("example", "batch"), "policy": ("reservoir", "ring")}
-  if classes < 2:
-    raise ValueError(f"classes {classes}; a classifier takes 2 at least")
-  for name, size in counts.items():
-    if size < 1:
-      raise ValueError(f"{name} {size}; use at least 1")
-  if not 0 <= ema < 1:
-    raise ValueError(f"ema {ema} is not in [0, 1)")
-  for name, word in words.items():
-    if word not in known[name]:
-      raise ValueError(f"{name} {word!r}; use {known[name][0]!r} or {known[name][1]!r}")
-
-
-def _check_sizes(sizes: dict[str, int], minibatch: int, chunk: int, classes: int, pool_dtype: str) -> None:
-  for name, size in sizes.items():
-    if size < minibatch or size % minibatch:
-      nearest = max(size // minibatch, 1) * minibatch
-      raise ValueError(f"{name} {size} of a class is not a multiple of the minibatch {minibatch}; use {nearest}")
-  if sizes["initial"] > sizes["capacity"]:
-    raise ValueError(f"initial {sizes['initial']} is more than the pool's capacity {sizes['capacity']}, of a class")
-  every = classes * sizes["synthesis"]
+def _check_chunk(chunk: int, every: int, minibatch: int) -> None:
   if chunk < 1 or every % chunk or chunk % minibatch:
     raise ValueError(
       f"synthesis_batch {chunk} must divide classes * synthesis, {every}, and be a multiple of minibatch {minibatch}; "
       f"use {minibatch}"
     )
-  if pool_dtype not in ("float32", "uint8"):
-    raise ValueError(f"pool_dtype {pool_dtype!r}; use 'float32' or 'uint8'")
 
 
 def _check_batch(batch: Batch, shape: tuple[int, int, int], minibatch: int) -> None:
-  image = batch["image"].shape
   if "label" not in batch:
     raise ValueError("the batch has no labels; a classifier takes a data set with labels (config.data.name)")
-  if image[1:] != shape:
-    raise ValueError(f"images are {image[1:]}, the system was built for {shape}")
-  if image[0] % minibatch:
-    raise ValueError(
-      f"batch {image[0]} is not a multiple of the minibatch {minibatch}; use a multiple of it (config.data.batch)"
-    )
+  check_images(batch["image"].shape, shape, minibatch, "the minibatch")
