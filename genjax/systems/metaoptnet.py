@@ -123,11 +123,11 @@ def metaoptnet(
 
   def learn(params: Any, moving: Any, batch: Batch, key: Array) -> tuple[Array, tuple[Any, Metrics]]:
     logits, moved = judge(params, moving, batch, key)
-    value, told = _told(logits, batch["query_label"], loss, smoothing)
+    value, told = score(logits, batch["query_label"], loss, smoothing)
     return value, (moved, told)
 
   def init(key: Array, batch: Batch) -> State:
-    _check(batch, shape, ways, accumulate)
+    check_episodes(batch, shape, ways, accumulate)
     key_net, key_head, key_dropout = jax.random.split(key, 3)
     support = batch["support"][0]
     variables = net.init({"params": key_net, "dropout": key_dropout}, support, train=False)
@@ -141,7 +141,7 @@ def metaoptnet(
     return State(jnp.zeros((), jnp.int32), params, moving, optimizer.init(params))
 
   def step(key: Array, state: State, batch: Batch) -> tuple[State, Metrics]:
-    _check(batch, shape, ways, accumulate)
+    check_episodes(batch, shape, ways, accumulate)
     gradient = jax.grad(learn, has_aux=True)
     if accumulate == 1:
       pull, (moving, told) = gradient(state.params, state.moving, batch, key)
@@ -165,7 +165,7 @@ def metaoptnet(
     """Loss and accuracy of episodes, with the running statistics."""
     del key
     logits = judge(state.params, state.moving, batch, None)[0]
-    return _told(logits, batch["query_label"], loss, smoothing)[1]
+    return score(logits, batch["query_label"], loss, smoothing)[1]
 
   return System(init, step, None, evaluate)
 
@@ -210,8 +210,8 @@ def _answers(head: Head, params: Any, support: Array, batch: Batch, query: Array
   return jax.vmap(lambda *episode: head.apply(params, *episode))(support, batch["support_label"], query)
 
 
-def _told(logits: Array, labels: Array, loss: str, smoothing: float) -> tuple[Array, Metrics]:
-  """The loss over all queries, and what is told of it."""
+def score(logits: Array, labels: Array, loss: str = "cross_entropy", smoothing: float = 0.0) -> tuple[Array, Metrics]:
+  """The loss over all queries of logits [E, m, K] and labels [E, m], and what is told of it."""
   ways = logits.shape[-1]
   onehot = jax.nn.one_hot(labels, ways)
   if loss == "squared":
@@ -223,7 +223,8 @@ def _told(logits: Array, labels: Array, loss: str, smoothing: float) -> tuple[Ar
   return value, {"loss": value, "accuracy": accuracy}
 
 
-def _check(batch: Batch, shape: tuple[int, int, int], ways: int, accumulate: int) -> None:
+def check_episodes(batch: Batch, shape: tuple[int, int, int], ways: int, accumulate: int = 1) -> None:
+  """Raises ValueError unless the batch is one of episodes of these images."""
   wanted = {"support", "support_label", "query", "query_label"}
   if not wanted <= set(batch):
     raise ValueError(f"the batch has {', '.join(sorted(batch))}; a few-shot system takes {', '.join(sorted(wanted))}")
