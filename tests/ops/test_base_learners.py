@@ -1,5 +1,7 @@
 """Heads by numpy and scipy in float64, their gradients by central differences, and what they must not depend on."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from scipy.optimize import LinearConstraint, minimize
 from genjax.ops import base_learners
 from genjax.ops.base_learners import head_kernels, matching, proto, r2d2, ridge, svm, weston_watkins
 
+in_float64 = partial(jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64, True)
 WAYS, DIM = 3, 6
 HEADS = {
   "svm": svm,
@@ -31,7 +34,7 @@ def episode(dtype=np.float64, seed=0, counts=(2, 2, 2), queries=4):
 
 @pytest.fixture
 def double():
-  with jax.enable_x64(True):
+  with in_float64():
     yield
 
 
@@ -160,7 +163,7 @@ def test_other_names_of_classes_permute_the_logits(double, name):
 @pytest.mark.parametrize("name", HEADS)
 def test_float32_agrees_with_float64(name):
   wide = episode()
-  with jax.enable_x64(True):
+  with in_float64():
     expected = np.asarray(HEADS[name](*wide, ways=WAYS))
   narrow = HEADS[name](*(part.astype(np.float32) if part.dtype == np.float64 else part for part in wide), ways=WAYS)
   assert narrow.dtype == jnp.float32
