@@ -27,11 +27,15 @@ NETS = {
   "mlp": "genjax.nets.mlp:MLPCritic",
   "autoencoder": "genjax.nets.autoencoder:Autoencoder",
   "sn_gan_resnet": "genjax.nets.resnet_gan:SpectralResNetCritic",
+  "vitgan": "genjax.nets.vitgan:ViTGANCritic",
+  "vit": "genjax.nets.vit:ViTCritic",
 }
 GENERATORS = {
   "dcgan": "genjax.nets.dcgan:DCGANGenerator",
   "mlp": "genjax.nets.mlp:MLPGenerator",
   "resnet": "genjax.nets.resnet_gan:ResNetGenerator",
+  "vitgan": "genjax.nets.vitgan:ViTGANGenerator",
+  "vit": "genjax.nets.vit:ViTGenerator",
 }
 NOISES = {
   "decoder": "genjax.nets.noise:decoder",

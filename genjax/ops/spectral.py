@@ -42,6 +42,20 @@ def singular(kernel: Array, u: Array, steps: int = 1) -> tuple[Array, Array]:
   return _times(v, _times(matrix, u)), u
 
 
+def largest(kernel: Array) -> tuple[Array, Array]:
+  """The largest singular value of a kernel and its right vector, exactly: sigma [], u [O]; no gradient.
+
+  By the eigenvectors of the smaller of W'W and WW'. For the start of training: it costs what a decomposition costs.
+  """
+  matrix = kernel.reshape(-1, kernel.shape[-1])
+  matrix = jax.lax.stop_gradient(matrix.astype(jnp.promote_types(matrix.dtype, jnp.float32)))
+  tall = matrix.shape[0] >= matrix.shape[1]
+  gram = _times(matrix.T, matrix) if tall else _times(matrix, matrix.T)
+  vector = jnp.linalg.eigh(gram)[1][:, -1]
+  other = _times(matrix, vector) if tall else _times(matrix.T, vector)
+  return jnp.sqrt((other**2).sum()), vector if tall else _unit(other)
+
+
 def normalise(kernel: Array, u: Array, steps: int = 1) -> tuple[Array, Array]:
   """The kernel divided by its largest singular value, in its own dtype, and the next u. A kernel of 0 stays 0."""
   sigma, u = singular(kernel, u, steps)
