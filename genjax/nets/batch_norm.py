@@ -1,0 +1,48 @@
+"""Batch norm with the conventions of PyTorch, over the whole batch wherever its images lie.
+
+Papers   Ioffe & Szegedy 2015, arXiv:1502.03167
+Departs  flax.linen.BatchNorm: the running variance is that of an unbiased estimate, as in PyTorch, and the variance is
+         the mean square of what is left after the mean, which does not cancel. Statistics are float32.
+Shapes   x [B, H, W, C]; scale, bias, mean, var [C]. The mean over a batch that is split over devices is the mean over
+         all of it: jit adds the sums.
+Checked  tests/nets/test_few_shot_nets.py
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Array = jax.Array
+
+
+class BatchNorm(nn.Module):
+  """`train`: by the batch's statistics, which move the running ones where those are mutable; else by the running ones.
+
+  Attributes:
+    momentum: weight of the new statistics (PyTorch's sense).
+    epsilon: added to the variance.
+  """
+
+  momentum: float = 0.1
+  epsilon: float = 1e-5
+
+  @nn.compact
+  def __call__(self, x: Array, train: bool) -> Array:
+    channels = x.shape[-1]
+    scale = self.param("scale", nn.initializers.ones, (channels,))
+    bias = self.param("bias", nn.initializers.zeros, (channels,))
+    running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
+    running_var = self.variable("batch_stats", "var", jnp.ones, (channels,))
+    wide = x.astype(jnp.float32)
+    mean, var = running_mean.value, running_var.value
+    if train:
+      mean = wide.mean((0, 1, 2))
+      var = ((wide - mean[None, None, None]) ** 2).mean((0, 1, 2))
+      if self.is_mutable_collection("batch_stats") and not self.is_initializing():
+        count = x.size // channels
+        move = lambda old, new: old + self.momentum * (lax.stop_gradient(new) - old)
+        running_mean.value = move(running_mean.value, mean)
+        running_var.value = move(running_var.value, var * (count / max(count - 1, 1)))
+    factor = scale * lax.rsqrt(var + self.epsilon)
+    return ((wide - mean[None, None, None]) * factor[None, None, None] + bias[None, None, None]).astype(x.dtype)
