@@ -32,13 +32,14 @@ def by_squared_distance(q: Array, k: Array, v: Array, mask: Array | None = None)
   q, k = _centred(q, k)
   scale = q.shape[-1] ** -0.5
   bias = -scale * _squares(k).swapaxes(1, 2)[:, :, None]  # [B, N, 1, L], float32
-  return jax.nn.dot_product_attention(q, k, v, bias=bias, mask=_four(mask), scale=2 * scale)
+  with jax.default_matmul_precision("highest"):  # else a TPU rounds float32 in the product, and not in the bias
+    return jax.nn.dot_product_attention(q, k, v, bias=bias, mask=_four(mask), scale=2 * scale)
 
 
 def by_distance(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
   """softmax(-|q - k| / sqrt(d)) v. The slope of a distance of 0 is taken as 0."""
   q, k = _centred(q, k)
-  products = jnp.einsum("blnd,bmnd->bnlm", q, k, preferred_element_type=jnp.float32)
+  products = jnp.einsum("blnd,bmnd->bnlm", q, k, precision="highest", preferred_element_type=jnp.float32)
   of_q, of_k = (_squares(x).swapaxes(1, 2) for x in (q, k))
   squared = of_q[..., None] + of_k[:, :, None] - 2 * products
   apart = squared > 1e-6 * (of_q[..., None] + of_k[:, :, None])  # below it is rounding of what cancelled
