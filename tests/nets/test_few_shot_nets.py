@@ -75,6 +75,7 @@ def test_batch_norm_over_a_mesh_is_that_of_the_whole_batch():
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "net", [SMALL, Conv4(width=4), R2D2Net(widths=(4, 5, 6, 7))], ids=lambda net: net.__class__.__name__
 )
@@ -99,6 +100,7 @@ def test_gradients_reach_every_parameter_and_evaluation_is_deterministic(net):
   np.testing.assert_array_equal(look(), look())
 
 
+@pytest.mark.slow
 def test_dropblock_counts_calls_in_training_only_and_the_legacy_switch_holds_it_at_1():
   images = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
   variables = SMALL.init({"params": jax.random.key(1), "dropout": jax.random.key(2)}, images)
