@@ -1,10 +1,11 @@
-"""The inverse of many small symmetric positive definite matrices, in products alone: no LAPACK, no triangular solve.
+"""Many small symmetric positive definite matrices, factored and inverted in products alone: no LAPACK.
 
 Departs  jaxlib's LAPACK calls can wait for each other for ever on a 2-thread pool and stall on shared cores; products
-         and elementwise steps do not, are faster at these sizes, and are what a TPU or a GPU is good at.
-Checked  tests/ops/test_inverse.py: numpy in float64, its gradient.
+         and elementwise steps do not, are as fast at these sizes, and are what a TPU or a GPU is good at.
+Shapes   matrix [..., n, n], n >= 1.
+Checked  tests/ops/test_inverse.py: numpy in float64, its gradient, a nearly singular matrix.
 
-    [A B; B' D]^-1 = [A^-1 + T S T', -T S; -S T', S],   T = A^-1 B,   S = (D - B'T)^-1
+    [A B; B' D] = M' M  with  M^-1 = W':   W = [V 0; -U X'V U],   V = root(A),  X = V B,  U = root(D - X'X)
 """
 
 import jax
@@ -16,33 +17,45 @@ SMALL = 20  # up to this size elimination one pivot at a time is the faster
 
 
 def inverse(matrix: Array) -> Array:
-  """The inverse of [..., n, n] symmetric positive definite, n >= 1; NaN where rounding found a pivot not above 0."""
-  if matrix.shape[-1] <= SMALL:
+  """The inverse; NaN where rounding found a pivot that is not above 0. As stable as one by Cholesky's factor."""
+  half = root(matrix)
+  return _times(_transposed(half), half)
+
+
+def root(matrix: Array) -> Array:
+  """The inverse of Cholesky's factor: W lower triangular with W matrix W' = I, so W'W is the matrix's inverse."""
+  count = matrix.shape[-1]
+  if count <= SMALL:
     return _eliminated(matrix)
-  half = (matrix.shape[-1] + 1) // 2
+  half = (count + 1) // 2
   A, B, D = matrix[..., :half, :half], matrix[..., :half, half:], matrix[..., half:, half:]
-  A = inverse(A)
-  T = _times(A, B)
-  S = inverse(D - _times(_transposed(B), T))
-  TS = _times(T, S)
-  above = jnp.concatenate([A + _times(TS, _transposed(T)), -TS], -1)
-  return jnp.concatenate([above, jnp.concatenate([-_transposed(TS), S], -1)], -2)
+  above = root(A)
+  X = _times(above, B)
+  below = root(D - _times(_transposed(X), X))
+  left = -_times(below, _times(_transposed(X), above))
+  return jnp.concatenate([jnp.concatenate([above, jnp.zeros_like(B)], -1), jnp.concatenate([left, below], -1)], -2)
 
 
 def _eliminated(matrix: Array) -> Array:
-  """Gauss-Jordan in place, all matrices at once; a positive definite matrix needs no exchange of rows."""
+  """Gaussian elimination of all matrices at once, in place: what is done to the identity grows where zeros appear."""
   count = matrix.shape[-1]
+  order = jnp.arange(count)
 
   def step(pivot: Array, a: Array) -> Array:
-    at = jnp.arange(count) == pivot
-    at_row, at_column = (jnp.expand_dims(at, (*range(a.ndim - 2), axis)) for axis in (-1, -2))
     row, column = lax.dynamic_slice_in_dim(a, pivot, 1, -2), lax.dynamic_slice_in_dim(a, pivot, 1, -1)
     middle = lax.dynamic_slice_in_dim(row, pivot, 1, -1)
-    scale = 1 / jnp.where(middle > 0, middle, jnp.nan)
-    row = row * scale
-    return jnp.where(at_row, jnp.where(at_column, scale, row), jnp.where(at_column, -column * scale, a - column * row))
+    here, below = order == pivot, order > pivot
+    here_row, here_column, rows_below = (_like(a, part) for part in (here[:, None], here[None, :], below[:, None]))
+    row = jnp.where(here_column, 1, row)
+    rest = jnp.where(here_column, 0, a) - column / middle * row
+    return jnp.where(here_row, row * lax.rsqrt(middle), jnp.where(rows_below, rest, a))
 
-  return lax.fori_loop(0, count, step, matrix)
+  done = lax.fori_loop(0, count, step, matrix)
+  return jnp.where(_like(done, order[:, None] >= order[None, :]), done, 0)
+
+
+def _like(a: Array, mask: Array) -> Array:
+  return jnp.expand_dims(mask, tuple(range(a.ndim - 2)))
 
 
 def _times(a: Array, b: Array) -> Array:

@@ -22,10 +22,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from genjax.ops.inverse import inverse, root
+
 Array = jax.Array
 Kernel = Callable[[Array, Array], Array]
 HIGHEST = lax.Precision.HIGHEST
-CEILING = 60  # iterations of a run to a tolerance; 8 to 20 are usual
+GUESSES = 8  # of which bounds hold, before the interior point method takes over; 1 to 5 are usual
+CEILING = 60  # iterations of that method to a tolerance; 8 to 20 are usual
 
 
 class SVMDual(NamedTuple):
@@ -63,10 +66,25 @@ class _Iterate(NamedTuple):
 
 
 class _Factor(NamedTuple):
-  """half [k, n, n], the inverse of each class's Cholesky factor; schur [n, n], the Cholesky factor of the sum."""
+  """half [k, n, n] with half'half the inverse of each class's matrix, 0 where alpha is held; schur [n, n], the same
+
+  of the sum of those inverses. A product of halves keeps digits that the inverse of a singular kernel matrix loses.
+  """
 
   half: Array
   schur: Array
+
+
+class _Found(NamedTuple):
+  """A point, and the weights [n, k] and the factor of the KKT system there; done: it is the optimum.
+
+  A weight is multiplier / slack: 0 of an alpha that is free, infinite of one that is held at its bound.
+  """
+
+  at: _Iterate
+  weight: Array
+  factor: _Factor
+  done: Array
 
 
 def linear(a: Array, b: Array) -> Array:
@@ -171,37 +189,34 @@ def _dual(gram: Array, bound: Array, ridge: Array, onehot: Array, rule: _Rule) -
   return _solve(gram, bound, ridge, onehot, rule)[0]
 
 
-def _solve(gram: Array, bound: Array, ridge: Array, onehot: Array, rule: _Rule) -> tuple[SVMDual, _Iterate, _Problem]:
+def _solve(gram: Array, bound: Array, ridge: Array, onehot: Array, rule: _Rule) -> tuple[SVMDual, _Found, _Problem]:
   unit = jnp.ones_like(bound) if rule.mode == "qpth" else _unit(gram, bound, ridge)
   hessian = unit * (gram + ridge * jnp.eye(len(gram), dtype=gram.dtype))
   problem = _Problem(hessian, onehot, bound / unit, unit * _mean_diagonal(gram, ridge))
-  final = _released(problem, rule) if rule.mode == "qpth" else _optimum(problem, rule)
-  residual = _residual(problem, final)
-  alpha = unit * final.alpha
-  alpha = jnp.where(jnp.isfinite(residual), alpha, jnp.nan)
-  return SVMDual(alpha, residual, residual <= rule.tolerance), final, problem
+  found = _released(problem, rule) if rule.mode == "qpth" else _optimum(problem, rule)
+  residual = _residual(problem, found.at)
+  alpha = jnp.where(jnp.isfinite(residual), unit * found.at.alpha, jnp.nan)
+  return SVMDual(alpha, residual, residual <= rule.tolerance), found, problem
 
 
 def _forward(gram: Array, bound: Array, ridge: Array, onehot: Array, rule: _Rule) -> tuple[SVMDual, tuple]:
-  dual, final, problem = _solve(gram, bound, ridge, onehot, rule)
-  floor = 1e-8 if rule.mode == "qpth" else 0.0
-  weight = jnp.maximum(final.multiplier, floor) / jnp.maximum(final.slack, floor)
-  factor = _factorise(problem, weight)
-  return dual, (dual.alpha, problem, weight, factor, bound / problem.bound)
+  dual, found, problem = _solve(gram, bound, ridge, onehot, rule)
+  return dual, (dual.alpha, problem, found.weight, found.factor, bound / problem.bound)
 
 
 def _backward(rule: _Rule, saved: tuple, cotangent: SVMDual) -> tuple[Array, Array, Array, Array]:
   """The KKT system is symmetric: its solution with the cotangent on the right is the sensitivity to every input."""
   alpha, problem, weight, factor, unit = saved
-  right = cotangent.alpha
-  nothing = jnp.zeros(right.shape[:1], right.dtype)
-  adjoint, shift = _reduced(factor, right, nothing)
+  right, held = cotangent.alpha, jnp.isinf(weight)
+  weight = jnp.where(held, 0, weight)
+  adjoint, shift = _reduced(factor, right, jnp.zeros(right.shape[:1], right.dtype))
   for _ in range(2):  # the factor is of a hessian with a little more on its diagonal
     miss = right - _times(problem.hessian, adjoint) - weight * adjoint - shift[:, None]
     more, more_shift = _reduced(factor, miss, -adjoint.sum(1))
     adjoint, shift = adjoint + more, shift + more_shift
   of_gram = -unit * jnp.matmul(adjoint, alpha.T, precision=HIGHEST)
-  of_bound = (weight * adjoint * problem.onehot).sum()
+  of_bounds = jnp.where(held, right - _times(problem.hessian, adjoint) - shift[:, None], weight * adjoint)
+  of_bound = (of_bounds * problem.onehot).sum()
   return (of_gram + of_gram.T) / 2, of_bound, jnp.trace(of_gram), jnp.zeros_like(problem.onehot)
 
 
@@ -218,7 +233,62 @@ def _unit(gram: Array, bound: Array, ridge: Array) -> Array:
   return jnp.where(size * bound > 1, 1 / jnp.where(size > 0, size, 1), bound)
 
 
-def _optimum(problem: _Problem, rule: _Rule) -> _Iterate:
+def _optimum(problem: _Problem, rule: _Rule) -> _Found:
+  """A fixed count of steps from within; or guesses of which bounds hold, then from within if they do not settle."""
+  if rule.iterations is not None:
+    return _interior(problem, rule)
+  return _where_any(lambda found: ~found.done, lambda _: _interior(problem, rule), _guessed(problem, rule))
+
+
+def _where_any(predicate: Callable[[_Found], Array], function: Callable[[_Found], _Found], value: _Found) -> _Found:
+  """function(value) where predicate(value). Under vmap `lax.cond` runs both of its branches; this only what it must."""
+  once = lambda carry: (jnp.zeros((), bool), function(carry[1]))
+  return lax.while_loop(lambda carry: carry[0], once, (predicate(value), value))[1]
+
+
+def _guessed(problem: _Problem, rule: _Rule) -> _Found:
+  """The limit of the interior point's Newton steps: a bound is taken to hold or not, its weight infinite or 0.
+
+  The first guess is that none holds. Then an alpha beyond its bound is held there and a held one whose multiplier is
+  negative is let go. Where nothing changes this is the optimum, and its factor that of the KKT system there.
+  """
+  limit, (count, ways) = problem.bound * problem.onehot, problem.onehot.shape
+  noise = rule.tolerance / 4
+  eye = jnp.eye(count, dtype=limit.dtype)
+  unheld = _times(inverse(problem.hessian + _little(problem) * eye), problem.onehot - 1 / ways)
+
+  def point(alpha: Array, shift: Array) -> _Iterate:
+    """Multipliers are what is left of the slope, of free alphas too."""
+    left = problem.onehot - _times(problem.hessian, alpha) - shift[:, None]
+    return _Iterate(alpha, limit - alpha, left, shift)
+
+  def corrected(found: _Found, shift: Array) -> _Iterate:
+    """A Newton step from where the held are at their bounds."""
+    at = point(jnp.where(jnp.isinf(found.weight), limit, found.at.alpha), shift)
+    change, more = _reduced(found.factor, at.multiplier, -at.alpha.sum(1))
+    return point(at.alpha + change, shift + more)
+
+  def weights(at: _Iterate, weight: Array) -> Array:
+    hold = jnp.where(jnp.isinf(weight), at.multiplier > -noise * problem.size, at.slack < -noise)
+    return jnp.where(hold, jnp.inf, jnp.zeros_like(weight))
+
+  def guess(carry: tuple[_Found, Array]) -> tuple[_Found, Array]:
+    found, count = carry
+    weight = weights(found.at, found.weight)
+    found = found._replace(weight=weight, factor=_factorise(problem, weight))
+    at = corrected(found, jnp.zeros_like(limit[:, 0]))
+    return found._replace(at=at, done=(weights(at, weight) == weight).all()), count + 1
+
+  nothing = _Factor(jnp.zeros((ways, count, count), limit.dtype), jnp.zeros_like(eye))
+  first = _Found(point(unheld, jnp.zeros_like(limit[:, 0])), jnp.zeros_like(limit), nothing, jnp.zeros((), bool))
+  found, _ = lax.while_loop(lambda carry: ~carry[0].done & (carry[1] < GUESSES), guess, (first, 0))
+  at, held = corrected(found, found.at.shift), jnp.isinf(found.weight)
+  slack, multiplier = (jnp.maximum(part, 0) for part in (at.slack, at.multiplier))
+  at = at._replace(slack=jnp.where(held, 0, slack), multiplier=jnp.where(held, multiplier, 0))
+  return found._replace(at=at, done=found.done & (_residual(problem, at) <= rule.tolerance))
+
+
+def _interior(problem: _Problem, rule: _Rule) -> _Found:
   """Newton steps from a strictly feasible start, a fixed count or to the tolerance."""
   start = _feasible(problem)
 
@@ -228,15 +298,17 @@ def _optimum(problem: _Problem, rule: _Rule) -> _Iterate:
     fine = jnp.isfinite(new.alpha + new.multiplier + new.slack).all() & jnp.isfinite(new.shift).all()
     return jax.tree.map(lambda now, old: jnp.where(fine, now, old), new, at), fine
 
-  if rule.iterations is not None:
-    return lax.scan(lambda at, _: (advance(at)[0], None), start, None, rule.iterations)[0]
-
   def unfinished(carry: tuple[_Iterate, Array, Array]) -> Array:
     at, moved, count = carry
     return moved & (count < CEILING) & ~_done(problem, at, rule.tolerance)
 
-  carry = (start, jnp.isfinite(start.multiplier).all(), 0)
-  return lax.while_loop(unfinished, lambda c: (*advance(c[0]), c[2] + 1), carry)[0]
+  if rule.iterations is not None:
+    at = lax.scan(lambda at, _: (advance(at)[0], None), start, None, rule.iterations)[0]
+  else:
+    carry = (start, jnp.isfinite(start.multiplier).all(), 0)
+    at = lax.while_loop(unfinished, lambda c: (*advance(c[0]), c[2] + 1), carry)[0]
+  weight = at.multiplier / at.slack
+  return _Found(at, weight, _factorise(problem, weight), jnp.ones((), bool))
 
 
 def _done(problem: _Problem, at: _Iterate, tolerance: float) -> Array:
@@ -256,7 +328,7 @@ def _feasible(problem: _Problem) -> _Iterate:
   return _Iterate(alpha, slack, slope - shift[:, None], shift)
 
 
-def _released(problem: _Problem, rule: _Rule) -> _Iterate:
+def _released(problem: _Problem, rule: _Rule) -> _Found:
   """qpth's start and rules; the point after the last step is never looked at."""
   limit = problem.bound * problem.onehot
   factor = _factorise(problem, jnp.ones_like(limit), extra=0.0)
@@ -280,7 +352,9 @@ def _released(problem: _Problem, rule: _Rule) -> _Iterate:
     return look((_step(problem, at, exact=False), best, least, stale), None)
 
   first = (start, start, _released_residual(problem, start), jnp.zeros((), jnp.int32))
-  return lax.scan(go, first, None, rule.iterations - 1)[0][1]
+  best = lax.scan(go, first, None, rule.iterations - 1)[0][1]
+  weight = jnp.maximum(best.multiplier, 1e-8) / jnp.maximum(best.slack, 1e-8)
+  return _Found(best, weight, _factorise(problem, weight), jnp.ones((), bool))
 
 
 def _lift(values: Array) -> Array:
@@ -349,17 +423,21 @@ def _reach(at: _Iterate, move: _Iterate) -> Array:
   return jnp.minimum(longest(at.slack, move.slack), longest(at.multiplier, move.multiplier))
 
 
+def _little(problem: _Problem) -> Array:
+  """On the diagonal it keeps the factor of a singular kernel matrix real after rounding."""
+  dtype = problem.hessian.dtype
+  return 2 * len(problem.hessian) * jnp.finfo(dtype).eps * problem.size + jnp.finfo(dtype).tiny
+
+
 def _factorise(problem: _Problem, weight: Array, extra: float | None = None) -> _Factor:
-  """`extra` on the diagonal: None is what keeps a singular kernel matrix's factor real after rounding."""
-  count, dtype = len(weight), weight.dtype
-  if extra is None:
-    extra = 2 * count * jnp.finfo(dtype).eps * problem.size + jnp.finfo(dtype).tiny
-  eye = jnp.eye(count, dtype=dtype)
-  matrices = problem.hessian[None] + (weight.T + extra)[:, :, None] * eye[None]
-  roots = lax.linalg.cholesky(matrices, symmetrize_input=False)
-  half = lax.linalg.triangular_solve(roots, jnp.broadcast_to(eye, roots.shape), left_side=True, lower=True)
-  total = jnp.einsum("kji,kjl->il", half, half, precision=HIGHEST)
-  return _Factor(half, lax.linalg.cholesky(total, symmetrize_input=False))
+  """Of hessian + diag(weight) for each class, and `extra` or a little; an infinite weight holds its alpha."""
+  extra = _little(problem) if extra is None else extra
+  moves = jnp.isfinite(weight).T
+  both = moves[:, :, None] & moves[:, None, :]
+  diagonal = jnp.where(moves, weight.T + extra, 1)[:, :, None] * jnp.eye(len(weight), dtype=weight.dtype)[None]
+  half = jnp.where(both, root(jnp.where(both, problem.hessian[None], 0) + diagonal), 0)
+  stacked = half.reshape(-1, len(weight))
+  return _Factor(half, root(_times(stacked.T, stacked)))
 
 
 def _reduced(factor: _Factor, right: Array, rows: Array) -> tuple[Array, Array]:
@@ -370,10 +448,8 @@ def _reduced(factor: _Factor, right: Array, rows: Array) -> tuple[Array, Array]:
     return jnp.einsum("kji,kj->ik", factor.half, inner, precision=HIGHEST)
 
   free = classes(right)
-  miss = (free.sum(1) - rows)[:, None]
-  shift = lax.linalg.triangular_solve(factor.schur, miss, left_side=True, lower=True)
-  shift = lax.linalg.triangular_solve(factor.schur, shift, left_side=True, lower=True, transpose_a=True)
-  return classes(right - shift), shift[:, 0]
+  shift = _times(factor.schur.T, _times(factor.schur, free.sum(1) - rows))
+  return classes(right - shift[:, None]), shift
 
 
 def _times(a: Array, b: Array) -> Array:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from genjax.ops.inverse import inverse
+from genjax.ops.inverse import inverse, root
 
 in_float64 = partial(jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64, True)
 
@@ -31,6 +31,23 @@ def test_rows_of_very_different_size_keep_their_digits():
   found = jax.jit(inverse)((matrix * size[:, None] * size[None, :]).astype(np.float32))
   expected = np.linalg.inv(matrix)
   np.testing.assert_allclose(found * size[:, None] * size[None, :], expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_nearly_singular_matrix_is_solved_as_well_as_by_cholesky():
+  half = np.random.default_rng(2).normal(size=(50, 8))
+  matrix = half @ half.T + 1e-12 * np.eye(50)
+  right = matrix @ np.random.default_rng(3).normal(size=50)
+  with in_float64():
+    half = np.asarray(jax.jit(root)(matrix))
+  found = half.T @ (half @ right)
+  np.testing.assert_allclose(matrix @ found, right, atol=1e-3 * np.abs(right).max())
+
+
+def test_the_root_is_that_of_choleskys_factor():
+  matrix = definite(2, 24)
+  with in_float64():
+    found = jax.jit(root)(matrix)
+  np.testing.assert_allclose(found, np.linalg.inv(np.linalg.cholesky(matrix)), atol=1e-13)
 
 
 def test_its_gradient_is_the_closed_form():
