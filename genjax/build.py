@@ -5,30 +5,21 @@ Below this file and parts.py there are no configs: every section of one becomes 
 Checked  tests/test_main.py
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from genjax.command import UsageError, arguments, pick
-from genjax.parts import NOISES, SAMPLERS, SAMPLES, SYSTEMS, Made, make
+from genjax.parts import EPISODIC, NOISES, SAMPLERS, SAMPLES, SYSTEMS, Made, Parts, make, resolve
 
 _AUGMENT = 0x617567  # "aug": the preparation's key of a step, apart from those that the system splits off
 
 
-class Parts(NamedTuple):
-  """What a config comes to. `system` takes raw uint8 batches: the preparation of images is part of its step."""
-
-  system: Any
-  data: Any
-  shape: tuple[int, int, int]
-  kernels: Callable[[Any], dict[str, Any]]  # key -> pieces that bench times
-  views: Mapping[str, Callable[[Any], Callable[[Any], Any]]]  # of a state; see parts.Made
-  canvas: Callable[..., Any] | None = None  # key, state, n, mesh -> images, larger than `shape`; by section `sample`
-
-
 def build(config: ConfigDict) -> Parts:
   """Opens the data and makes the system of a config; compiles nothing. Raises UsageError."""
+  if config.system.name in EPISODIC:
+    return resolve("genjax.build_episodes:build_episodes")(config)
   import jax
 
   from genjax import data
@@ -48,7 +39,7 @@ def build(config: ConfigDict) -> Parts:
     )
     crop = augment.get("crop", 0)
     shape = (crop, crop, opened.shape[2]) if crop else tuple(opened.shape)
-    made = pick(SYSTEMS, config.system, "system")(config, shape, opened.classes)
+    made = pick({**SYSTEMS, **EPISODIC}, config.system, "system")(config, shape, opened.classes)
     canvas = _canvas(config, shape, made) if "sample" in config else None
   except UsageError:
     raise
@@ -184,17 +175,28 @@ class ModeJudge(NamedTuple):
     return {}
 
 
-def judge(config: ConfigDict, parts: Parts) -> Judge | ErrorJudge | ModeJudge | None:
-  """The metrics of a config, or None where it asks for none. Raises UsageError."""
+def judge(config: ConfigDict, parts: Parts) -> Any:
+  """The metrics of a config (Judge, ErrorJudge, ModeJudge, EpisodeJudge), or None where it asks for none.
+
+  Raises:
+    UsageError: metrics that do not fit the system or the data.
+  """
   name, best = config.metrics.name, config.train.get("best", "")
-  if name not in ("", "frechet", "error", "modes"):
-    raise UsageError(f"no config.metrics.name={name!r}; there is frechet, error, modes, or '' for none")
-  allowed = ("validation_error", "validation_cross_entropy") if name == "error" else ()
+  if name not in ("", "frechet", "error", "modes", "few_shot"):
+    raise UsageError(f"no config.metrics.name={name!r}; there is frechet, error, modes, few_shot, or '' for none")
+  if name and (name == "few_shot") != (config.system.name in EPISODIC):
+    raise UsageError(
+      f"config.metrics.name={name!r} does not measure system {config.system.name}; "
+      f"few_shot is for {', '.join(EPISODIC)}, the rest for the others"
+    )
+  allowed = {"error": ("validation_error", "validation_cross_entropy"), "few_shot": ("validation_error",)}.get(name, ())
   if best and best not in allowed:
-    known = ", ".join(allowed) or "'', for config.metrics.name='error' alone has validation data"
+    known = ", ".join(allowed) or "'', for config.metrics.name='error' and 'few_shot' alone have validation data"
     raise UsageError(f"config.train.best={best!r}: a model is chosen on validation data; use {known}")
   if not name:
     return None
+  if name == "few_shot":
+    return resolve("genjax.build_episodes:judge_episodes")(config, parts)
   return {"frechet": _frechet, "error": _errors, "modes": _modes}[name](config, parts)
 
 

@@ -77,10 +77,12 @@ HELP = {
 
   genjax study digits
   genjax study digits --seeds 1 --workdir runs/study_digits
+  genjax study few_shot_heads --config metaoptnet_cifarfs --config.data.path=CIFAR-FS
 
   --workdir     default runs/study_<name>; the same command again does only what is missing
   --seeds       runs of each row, with seeds 0, 1, ...
   --quiet       only the table on the terminal
+  --config      of few_shot_*: the config that its runs share, and --config.KEY=VALUE to change it
 
 """,
   "objectives": """genjax objectives: every row of the zoo, with its paper, its equation and the settings that it needs.
@@ -101,7 +103,7 @@ OPTIONS = {  # what a command takes beside --config and --workdir, with the type
   "sample": {"n": int, "seed": int, "out": str, "step": step_or_best},
   "evaluate": {"seed": int, "step": step_or_best},
   "bench": {"seconds": float, "json": bool},
-  "study": {"seeds": int, "quiet": bool},
+  "study": {"seeds": int, "quiet": bool, "config": str},
   "objectives": {},
 }
 
@@ -154,9 +156,9 @@ def _study(rest: list[str]) -> Request:
     raise UsageError(f"no study {study!r}{nearest(study, STUDIES)}; there are {', '.join(STUDIES)}")
   known = {"workdir": str, **OPTIONS["study"]}
   given, overrides = _words("study", rest, known)
-  if overrides:
-    raise UsageError(f"a study has configs of its own; it takes no --config.{overrides[0][0]}")
   options = {name: _typed(f"--{name}", known[name], given[name]) for name in OPTIONS["study"] if name in given}
+  if overrides:
+    options["overrides"] = dict(overrides)
   return Request("study", None, given.get("workdir") or f"runs/study_{study}", {"name": study, **options})
 
 

@@ -3,6 +3,7 @@
 Checked  tests/test_main.py, tests/test_winn_digits.py
 """
 
+import inspect
 import json
 import logging
 import os
@@ -12,7 +13,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from genjax.build import ErrorJudge, Judge, ModeJudge, Parts, build, judge
+from genjax.build import Judge, ModeJudge, Parts, build, judge
 from genjax.command import (
   HELP,
   USAGE,
@@ -191,7 +192,13 @@ def _study(request: Request) -> int:
   seeds = request.options.get("seeds", seeds)
   if seeds < 1:
     raise UsageError(f"--seeds {seeds}; at least 1")
-  _show(resolve(home)(request.workdir, seeds=seeds, quiet=request.options.get("quiet", False)))
+  study, more = resolve(home), {}
+  for option, name in (("config", "base"), ("overrides", "overrides")):
+    if option in request.options:
+      if "base" not in inspect.signature(study).parameters:
+        raise UsageError(f"study {request.options['name']} has configs of its own; it takes no --config")
+      more[name] = request.options[option]
+  _show(study(request.workdir, seeds=seeds, quiet=request.options.get("quiet", False), **more))
   return 0
 
 
@@ -315,7 +322,7 @@ def restored(
 def _summary(
   config: ConfigDict,
   parts: Parts,
-  judged: Judge | ErrorJudge | ModeJudge | None,
+  judged: Any,
   state: Any,
   workdir: str | os.PathLike,
 ) -> dict[str, Any]:
@@ -331,7 +338,7 @@ def _summary(
   summary["last"] = {
     k: v for row in rows if row["step"] == summary["steps"] for k, v in row.items() if k not in ("step", "clock")
   }
-  if isinstance(judged, ErrorJudge):
+  if judged and not isinstance(judged, Judge | ModeJudge):  # a model is chosen on validation data
     summary |= _errors(config, parts, judged, state, workdir)
     return summary
   key = calls.named_key(jax.random.key(config.seed), "summary")
@@ -357,9 +364,7 @@ def _summary(
   return summary
 
 
-def _errors(
-  config: ConfigDict, parts: Parts, judged: ErrorJudge, state: Any, workdir: str | os.PathLike
-) -> dict[str, Any]:
+def _errors(config: ConfigDict, parts: Parts, judged: Any, state: Any, workdir: str | os.PathLike) -> dict[str, Any]:
   """Errors of the best checkpoint, chosen on validation data, and of the last one beside it."""
   from genjax.train import mesh
 
@@ -384,6 +389,12 @@ def _last_words(summary: dict[str, Any], workdir: str | os.PathLike) -> str:
     if "best_step" in summary:
       lines[-1] += f" at step {summary['best_step']}, where {summary['chosen_by']} was lowest"
       lines[-1] += f"; {test('metrics_of_last_step')} at the last step"
+  elif any(name.endswith("_interval") for name in summary.get("metrics", {})):
+    found = {name: number["value"] for name, number in summary["metrics"].items()}
+    tasks = [name.removesuffix("_interval") for name in found if name.endswith("_interval") and "test" in name]
+    told = (f"{task} {100 * found[f'{task}_accuracy']:.1f} ± {100 * found[f'{task}_interval']:.1f} %" for task in tasks)
+    chosen = f" at step {summary['best_step']}, chosen by {summary['chosen_by']}" if "best_step" in summary else ""
+    lines.append(f"accuracy {', '.join(told)}{chosen}")
   elif "modes" in summary.get("metrics", {}):
     found = {name: number["value"] for name, number in summary["metrics"].items()}
     lines.append(

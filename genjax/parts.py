@@ -37,6 +37,22 @@ GENERATORS = {
   "vitgan": "genjax.nets.vitgan:ViTGANGenerator",
   "vit": "genjax.nets.vit:ViTGenerator",
 }
+EMBEDDINGS = {  # images [B, H, W, C] -> (features [B, d], aux), with `train`
+  "conv4": "genjax.nets.conv4:Conv4",
+  "resnet12": "genjax.nets.resnet12:ResNet12",
+  "r2d2": "genjax.nets.r2d2:R2D2Net",
+}
+HEADS = {  # (support [n, d], labels [n], query [m, d], *, ways, ...) -> logits [m, ways]
+  "svm": "genjax.ops.base_learners:svm",
+  "ridge": "genjax.ops.base_learners:ridge",
+  "r2d2": "genjax.ops.base_learners:r2d2",
+  "proto": "genjax.ops.base_learners:proto",
+  "weston_watkins": "genjax.ops.base_learners:weston_watkins",
+  "matching": "genjax.ops.base_learners:matching",
+}
+RELATIONS = {  # heads with parameters of their own, of feature maps
+  "relation": "genjax.nets.relation:Relation",
+}
 NOISES = {
   "decoder": "genjax.nets.noise:decoder",
   "gaussian": "genjax.nets.noise:gaussian",
@@ -56,12 +72,23 @@ class Made(NamedTuple):
 
   `views` are ways to read a state: name -> (state) -> function of images [B, H, W, C] in [-1, 1]. "score" gives f [B],
   "classify" class logits [B, K], both by the weights that sample. "stages", where there is a cascade, gives a sequence
-  of ops.canvas.Stage instead.
+  of ops.canvas.Stage instead; "episodes", of a few-shot system, a function of episodes to logits [E, m, K].
   """
 
   system: Any
   kernels: Callable[[Any], dict[str, Any]]  # key -> pieces that bench times
   views: Mapping[str, Callable[[Any], Callable[[Any], Any]]]
+
+
+class Parts(NamedTuple):
+  """What a config comes to. `system` takes raw uint8 batches: the preparation of images is part of its step."""
+
+  system: Any
+  data: Any
+  shape: tuple[int, int, int]
+  kernels: Callable[[Any], dict[str, Any]]  # key -> pieces that bench times
+  views: Mapping[str, Callable[[Any], Callable[[Any], Any]]]  # of a state; see Made
+  canvas: Callable[..., Any] | None = None  # key, state, n, mesh -> images, larger than `shape`; by section `sample`
 
 
 def make(table: Mapping[str, str], config: ConfigDict, name: str, *first: Any, **more: Any) -> Any:
@@ -242,3 +269,7 @@ SYSTEMS = {
   "d2gan": _d2gan,
   "adagan": _adagan,
 }  # name -> (config, shape, classes of the data or None) -> Made
+EPISODIC = {  # systems that learn from episodes, in the same form: name -> (config, shape, ways) -> Made
+  "metaoptnet": "genjax.build_episodes:metaoptnet_of",
+  "maml": "genjax.build_episodes:maml_of",
+}

@@ -43,6 +43,7 @@ TOP = {
   "main.py": "main",
   "command.py": "main",
   "build.py": "main",
+  "build_episodes.py": "main",
   "parts.py": "main",
   "core.py": "core",
 }
@@ -53,8 +54,8 @@ HOMES = {  # library to the folders or files where it is at home
   "sklearn": ("data",),
   "skimage": ("data",),
   "orbax": ("train/checkpoint.py",),
-  "ml_collections": ("main.py", "build.py", "parts.py", "command.py", "studies"),
-  "absl": ("main.py", "build.py", "parts.py", "command.py", "studies"),
+  "ml_collections": ("main.py", "build.py", "build_episodes.py", "parts.py", "command.py", "studies"),
+  "absl": ("main.py", "build.py", "build_episodes.py", "parts.py", "command.py", "studies"),
   "flax": ("nets", "systems", "metrics"),
   "optax": ("systems", "metrics"),
   "tensorflow": (),

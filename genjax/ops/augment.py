@@ -97,3 +97,75 @@ def prepare(key: Array, batch: Mapping[str, Array], *, flip: bool = False, pad: 
 
 
 _crop, _flip = crop, flip  # `prepare` has arguments of these names
+
+
+_GREY = (0.299, 0.587, 0.114)  # of red, green and blue: Pillow's weights, and torchvision's
+
+
+def jitter(key: Array, images: Array, strength: float) -> Array:
+  """Brightness, contrast and saturation of each image by factors of 1 - strength to 1 + strength, in random order.
+
+  Torchvision's ColorJitter without hue: the image is mixed with black, with its mean grey level, with its grey image.
+  Grey images have no saturation.
+
+  Args:
+    images: [B, H, W, C] float32 in 0..255, C 1 or 3; the result is clipped to that range after every one.
+    strength: 0 to 1.
+  """
+  if not 0 <= strength <= 1:
+    raise ValueError(f"jitter {strength} is not in [0, 1]")
+  if images.shape[-1] not in (1, 3):
+    raise ValueError(f"jitter takes images of 1 or 3 channels, not {images.shape[-1]}")
+
+  def grey(image: Array) -> Array:
+    weights = jnp.array(_GREY) if image.shape[-1] == 3 else jnp.ones(1)
+    return (image * weights[None, None]).sum(-1, keepdims=True)
+
+  ways = (jnp.zeros_like, lambda image: jnp.zeros_like(image) + grey(image).mean(), grey)
+
+  def one(key_image: Array, image: Array) -> Array:
+    key_order, key_factors = jax.random.split(key_image)
+    factors = jax.random.uniform(key_factors, (3,), minval=1 - strength, maxval=1 + strength)
+    mixed = [lambda image, of=of, f=f: jnp.clip(f * image + (1 - f) * of(image), 0.0, 255.0)
+             for of, f in zip(ways, factors, strict=True)]  # fmt: skip
+    apply = lambda image, which: (jax.lax.switch(which, mixed, image), None)
+    return jax.lax.scan(apply, image, jax.random.permutation(key_order, 3))[0]
+
+  return jax.vmap(one)(_example_keys(key, images), images)
+
+
+def prepare_episodes(
+  key: Array | None,
+  batch: Mapping[str, Array],
+  *,
+  mean: tuple[float, ...],
+  std: tuple[float, ...],
+  pad: int = 0,
+  jitter: float = 0.0,
+  flip: bool = False,
+) -> Batch:
+  """Raw episodes to what an embedding sees: crop, jitter, flip, then (x - mean) / std, in the released order.
+
+  Args:
+    key: of the step; None: nothing is augmented.
+    batch: "support" and "query" [E, n, H, W, C] uint8; all other entries pass unchanged.
+    mean, std: of the channels, on the scale 0 to 255; one number is of all channels.
+    pad: pixels of black put round each image before it is cropped back.
+    jitter: strength of `jitter`.
+    flip: mirror each image with probability 1/2.
+  """
+  prepared = dict(batch)
+  for number, name in enumerate(("support", "query")):
+    raw = batch[name]
+    images = raw.reshape(-1, *raw.shape[2:])
+    if key is not None:
+      key_crop, key_jitter, key_flip = jax.random.split(jax.random.fold_in(key, number), 3)
+      images = pad_crop(key_crop, images, pad) if pad else images
+      images = _jitter(key_jitter, images.astype(jnp.float32), jitter) if jitter else images
+      images = _flip(key_flip, images) if flip else images
+    centre, width = (jnp.asarray(moment, jnp.float32)[None, None, None] for moment in (mean, std))
+    prepared[name] = ((images.astype(jnp.float32) - centre) / width).reshape(raw.shape)
+  return prepared
+
+
+_jitter = jitter

@@ -1,7 +1,8 @@
 """Experiments of several runs: a study trains what it needs, measures it, and leaves a table and a picture.
 
 `genjax study NAME` runs one. A study is a function (workdir, *, seeds, quiet) -> text; what it trained stays in its
-workdir, so that the same command again only does what is missing.
+workdir, so that the same command again only does what is missing. One with arguments `base` and `overrides` takes
+--config and --config.KEY=VALUE too: it is the same experiment on another set.
 """
 
 STUDIES = {  # name -> function, number of seeds unless told, what it shows
@@ -14,4 +15,7 @@ STUDIES = {  # name -> function, number of seeds unless told, what it shows
   "modes": ("genjax.studies.modes:modes", 5, "modes covered on ring and grid by every objective"),
   "dynamics": ("genjax.studies.dynamics:dynamics", 1, "the Dirac-GAN under every update rule, beside theory"),
   "vanishing": ("genjax.studies.vanishing:vanishing", 3, "the generator's gradient as its critic nears the optimum"),
+  "few_shot_heads": ("genjax.studies.few_shot:heads", 3, "Table 4.3: heads on one embedding, accuracy and time"),
+  "few_shot_shots": ("genjax.studies.few_shot:shots", 1, "figure 4.2: accuracy over the shots of training"),
+  "few_shot_iterations": ("genjax.studies.few_shot:iterations", 1, "figure 4.3: accuracy over the solver's iterations"),
 }

@@ -1,0 +1,28 @@
+"""MetaOptNet on tieredImageNet: ResNet-12 with an SVM, as in Table 4.1 of the dissertation.
+
+Command   genjax train --config metaoptnet_tieredimagenet --config.data.path=tieredImageNet --workdir gs://BUCKET/run
+          the words of metaoptnet_miniimagenet: heads, nets, shots, trainval, released, dataparallel, tiny
+          genjax study few_shot_heads --config metaoptnet_tieredimagenet --config.data.path=tieredImageNet
+Machine   an accelerator with a host of 24 GB of memory or more; not run here
+Expect    svm 65.99 ± 0.72 % at 1 shot and 81.56 ± 0.53 % at 5; ridge 65.36, 81.34; proto 61.74, 80.00; trainval 65.81,
+          81.75 (the dissertation)
+Paper     Lee, Maji, Ravichandran & Soatto, CVPR 2019; sections 4.4.1 and 4.4.2 of the dissertation: 10 shots in
+          training, no label smoothing; trainval stops after 52 epochs
+"""
+
+from ml_collections import ConfigDict
+
+from genjax.command import load_config
+
+
+def get_config(arg: str = "") -> ConfigDict:
+  words = set(filter(None, arg.split(",")))
+  config = load_config(f"metaoptnet_miniimagenet:{arg}").unlock()
+  config.data.name = "tieredimagenet"
+  if not words & {"1shot", "5shot", "10shot", "15shot", "tiny"}:
+    config.data.shots = 10
+  if "smoothing" in config.system:
+    config.system.smoothing = 0.0
+  if "trainval" in words and "tiny" not in words:
+    config.train.steps = 52_000
+  return config
