@@ -237,12 +237,20 @@ def _optimum(problem: _Problem, rule: _Rule) -> _Found:
   """A fixed count of steps from within; or guesses of which bounds hold, then from within if they do not settle."""
   if rule.iterations is not None:
     return _interior(problem, rule)
-  return _where_any(lambda found: ~found.done, lambda _: _interior(problem, rule), _guessed(problem, rule))
+  return _where_any(
+    lambda found: ~found.done, lambda problem: _interior(problem, rule), _guessed(problem, rule), problem
+  )
 
 
-def _where_any(predicate: Callable[[_Found], Array], function: Callable[[_Found], _Found], value: _Found) -> _Found:
-  """function(value) where predicate(value). Under vmap `lax.cond` runs both of its branches; this only what it must."""
-  once = lambda carry: (jnp.zeros((), bool), function(carry[1]))
+def _where_any(
+  predicate: Callable[[_Found], Array], function: Callable[[_Problem], _Found], value: _Found, problem: _Problem
+) -> _Found:
+  """function(problem) where predicate(value), else value. Under vmap `lax.cond` runs both branches; this runs one."""
+
+  def once(carry: tuple[Array, _Found]) -> tuple[Array, _Found]:
+    tied, _ = lax.optimization_barrier((problem, carry))  # or XLA takes the work, the same each time, out of the loop
+    return jnp.zeros((), bool), function(tied)
+
   return lax.while_loop(lambda carry: carry[0], once, (predicate(value), value))[1]
 
 
