@@ -12,7 +12,7 @@ from genjax.parts import EPISODIC, resolve
 
 SIDES = {"miniimagenet": 84, "tieredimagenet": 84, "cifarfs": 32, "fc100": 32}
 ARGS = ("", "conv4,ridge", "conv4,relation", "conv4,maml", "r2d2net,r2d2", "proto,1shot", "released", "trainval")
-NAMES = [f"metaoptnet_miniimagenet:{arg}" for arg in ARGS] + [f"metaoptnet_{name}" for name in SIDES if name[0] != "m"]
+NAMES = [f"metaoptnet_miniimagenet:{arg}" for arg in ARGS] + [f"metaoptnet_{name}" for name in list(SIDES)[1:]]
 SHOTS = {
   "metaoptnet_miniimagenet": 15,
   "metaoptnet_tieredimagenet": 10,
