@@ -17,7 +17,7 @@ Array = jax.Array
 
 def beside(latent: Array, labels: Array | None, classes: int | None) -> Array:
   """Latents [B, Z] with the label as a one-hot code behind them, [B, Z + K]; as they are where classes is None."""
-  _check(labels, classes)
+  check_labels(labels, classes)
   return latent if classes is None else jnp.concatenate([latent, jax.nn.one_hot(labels, classes)], axis=1)
 
 
@@ -28,7 +28,7 @@ def logit(
 
   Only inside a flax module.
   """
-  _check(labels, classes)
+  check_labels(labels, classes)
   _, dense = layers(spectral)
   features = features.astype(jnp.float32)
   logits = dense(1, kernel_init=kernel_init or nn.initializers.lecun_normal(), name="logit")(features)[:, 0]
@@ -42,7 +42,8 @@ def logit(
   return logits + (embedded * features).sum(1)
 
 
-def _check(labels: Array | None, classes: int | None) -> None:
+def check_labels(labels: Array | None, classes: int | None) -> None:
+  """Refuses labels of a net that is told none, and their absence from one that is."""
   if (labels is None) != (classes is None):
     came = "no labels" if labels is None else "labels"
     raise ValueError(f"the net got {came} and has classes={classes}; set classes of the net and of the system alike")
