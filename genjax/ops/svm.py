@@ -92,6 +92,18 @@ def linear(a: Array, b: Array) -> Array:
   return jnp.matmul(a, b.T, precision=HIGHEST)
 
 
+@jax.custom_vjp
+def _gram(features: Array) -> Array:
+  """`linear` of features with themselves, whose gradient is then one product and not two."""
+  return linear(features, features)
+
+
+_gram.defvjp(
+  lambda features: (_gram(features), features),
+  lambda features, slope: (jnp.matmul(slope + slope.T, features, precision=HIGHEST),),
+)
+
+
 def rbf(width: float | Array = 1.0) -> Kernel:
   """exp(-|a - b|^2 / (2 width^2)): a kernel of [n, d] and [m, d]."""
 
@@ -128,7 +140,7 @@ def svm_dual(
     C: bound on alpha of the true class, > 0.
     ridge: what is added to the diagonal of the kernel matrix: 0 is the thesis, 1 the released code.
     kernel: ([n, d], [m, d]) -> [n, m], positive semi-definite.
-    iterations: a fixed count, or None: to the tolerance (mode "exact") and 15 as released (mode "qpth").
+    iterations: the most steps, or None: to the tolerance (mode "exact") and 15 as released (mode "qpth").
     tolerance: of the residual: 2e-6 in float32 and 1e-10 in float64 unless said.
     mode: "exact", or "qpth": that solver's start, step and choice of the best of the points it looked at, so that
       `iterations=3` is the published evaluation. iterations=m takes m - 1 steps there; 1 is its start.
@@ -142,7 +154,7 @@ def svm_dual(
   if features.ndim != 2:
     raise ValueError(f"features are {features.shape}; svm_dual takes one problem, [n, d]: use jax.vmap for a batch")
   return svm_dual_from_gram(
-    kernel(features, features),
+    _gram(features) if kernel is linear else kernel(features, features),
     labels,
     ways=ways,
     C=C,
@@ -196,7 +208,7 @@ def _solve(gram: Array, bound: Array, ridge: Array, onehot: Array, rule: _Rule) 
   found = _released(problem, rule) if rule.mode == "qpth" else _optimum(problem, rule)
   residual = _residual(problem, found.at)
   alpha = jnp.where(jnp.isfinite(residual), unit * found.at.alpha, jnp.nan)
-  return SVMDual(alpha, residual, residual <= rule.tolerance), found, problem
+  return SVMDual(alpha, residual, residual <= _attainable(problem, found.at, rule.tolerance)), found, problem
 
 
 def _forward(gram: Array, bound: Array, ridge: Array, onehot: Array, rule: _Rule) -> tuple[SVMDual, tuple]:
@@ -287,42 +299,46 @@ def _guessed(problem: _Problem, rule: _Rule) -> _Found:
     at = corrected(found, jnp.zeros_like(limit[:, 0]))
     return found._replace(at=at, done=(weights(at, weight) == weight).all()), count + 1
 
-  nothing = _Factor(jnp.zeros((ways, count, count), limit.dtype), jnp.zeros_like(eye))
-  first = _Found(point(unheld, jnp.zeros_like(limit[:, 0])), jnp.zeros_like(limit), nothing, jnp.zeros((), bool))
+  first = _Found(
+    point(unheld, jnp.zeros_like(limit[:, 0])), jnp.zeros_like(limit), _no_factor(problem), jnp.zeros((), bool)
+  )
   found, _ = lax.while_loop(lambda carry: ~carry[0].done & (carry[1] < GUESSES), guess, (first, 0))
   at, held = corrected(found, found.at.shift), jnp.isinf(found.weight)
   slack, multiplier = (jnp.maximum(part, 0) for part in (at.slack, at.multiplier))
   at = at._replace(slack=jnp.where(held, 0, slack), multiplier=jnp.where(held, multiplier, 0))
-  return found._replace(at=at, done=found.done & (_residual(problem, at) <= rule.tolerance))
+  return found._replace(at=at, done=found.done & (_residual(problem, at) <= _attainable(problem, at, rule.tolerance)))
 
 
 def _interior(problem: _Problem, rule: _Rule) -> _Found:
-  """Newton steps from a strictly feasible start, a fixed count or to the tolerance."""
+  """Newton steps from a strictly feasible start to the tolerance, at most `iterations` where that is said."""
+
+  def advance(carry: tuple[_Found, Array]) -> tuple[_Found, Array]:
+    """The factor of this point, and the next point unless this one is the last."""
+    (at, *_), count = carry
+    weight = at.multiplier / at.slack
+    factor = _factorise(problem, weight)
+    new = _step(problem, at, factor, exact=True)
+    broken = ~(jnp.isfinite(new.alpha + new.multiplier + new.slack).all() & jnp.isfinite(new.shift).all())
+    last = count >= (CEILING if rule.iterations is None else rule.iterations)
+    done = broken | last | _done(problem, at, rule.tolerance)
+    return _Found(jax.tree.map(lambda now, old: jnp.where(done, old, now), new, at), weight, factor, done), count + 1
+
   start = _feasible(problem)
-
-  def advance(at: _Iterate) -> tuple[_Iterate, Array]:
-    """The next point, or this one again where rounding broke a factor; and whether it moved."""
-    new = _step(problem, at, exact=True)
-    fine = jnp.isfinite(new.alpha + new.multiplier + new.slack).all() & jnp.isfinite(new.shift).all()
-    return jax.tree.map(lambda now, old: jnp.where(fine, now, old), new, at), fine
-
-  def unfinished(carry: tuple[_Iterate, Array, Array]) -> Array:
-    at, moved, count = carry
-    return moved & (count < CEILING) & ~_done(problem, at, rule.tolerance)
-
-  if rule.iterations is not None:
-    at = lax.scan(lambda at, _: (advance(at)[0], None), start, None, rule.iterations)[0]
-  else:
-    carry = (start, jnp.isfinite(start.multiplier).all(), 0)
-    at = lax.while_loop(unfinished, lambda c: (*advance(c[0]), c[2] + 1), carry)[0]
-  weight = at.multiplier / at.slack
-  return _Found(at, weight, _factorise(problem, weight), jnp.ones((), bool))
+  first = _Found(start, start.slack, _no_factor(problem), jnp.zeros((), bool))
+  return lax.while_loop(lambda carry: ~carry[0].done, advance, (first, jnp.zeros((), jnp.int32)))[0]
 
 
 def _done(problem: _Problem, at: _Iterate, tolerance: float) -> Array:
   """Also that every product of slack and multiplier is far below what a gradient would feel."""
   worst = (at.slack * at.multiplier).max()
-  return (_residual(problem, at) <= tolerance) & (worst <= 0.1 * tolerance**2 * problem.size)
+  near = _residual(problem, at) <= _attainable(problem, at, tolerance)
+  return near & (worst <= 0.1 * tolerance**2 * problem.size)
+
+
+def _attainable(problem: _Problem, at: _Iterate, tolerance: float) -> Array:
+  """The tolerance, or what rounding leaves of hessian @ alpha where that is more: features of one sign are such."""
+  terms = _times(jnp.abs(problem.hessian), jnp.abs(at.alpha)).max()
+  return jnp.maximum(tolerance, jnp.finfo(terms.dtype).eps * terms)
 
 
 def _feasible(problem: _Problem) -> _Iterate:
@@ -357,7 +373,8 @@ def _released(problem: _Problem, rule: _Rule) -> _Found:
 
   def go(carry: tuple, _: None) -> tuple[tuple, None]:
     at, best, least, stale = carry
-    return look((_step(problem, at, exact=False), best, least, stale), None)
+    factor = _factorise(problem, at.multiplier / at.slack, extra=0.0)
+    return look((_step(problem, at, factor, exact=False), best, least, stale), None)
 
   first = (start, start, _released_residual(problem, start), jnp.zeros((), jnp.int32))
   best = lax.scan(go, first, None, rule.iterations - 1)[0][1]
@@ -396,10 +413,8 @@ def _residual(problem: _Problem, at: _Iterate) -> Array:
   return worst.max()
 
 
-def _step(problem: _Problem, at: _Iterate, *, exact: bool) -> _Iterate:
+def _step(problem: _Problem, at: _Iterate, factor: _Factor, *, exact: bool) -> _Iterate:
   """One predictor-corrector step. `exact` starts feasible, so its slacks need no correction but rounding's."""
-  weight = at.multiplier / at.slack
-  factor = _factorise(problem, weight, extra=None if exact else 0.0)
   slope, rows = _stationarity(problem, at), at.alpha.sum(1)
   gap = jnp.zeros_like(slope) if exact else at.alpha + at.slack - problem.bound * problem.onehot
 
@@ -446,6 +461,11 @@ def _factorise(problem: _Problem, weight: Array, extra: float | None = None) -> 
   half = jnp.where(both, root(jnp.where(both, problem.hessian[None], 0) + diagonal), 0)
   stacked = half.reshape(-1, len(weight))
   return _Factor(half, root(_times(stacked.T, stacked)))
+
+
+def _no_factor(problem: _Problem) -> _Factor:
+  count, ways = problem.onehot.shape
+  return _Factor(jnp.zeros((ways, count, count), problem.hessian.dtype), jnp.zeros_like(problem.hessian))
 
 
 def _reduced(factor: _Factor, right: Array, rows: Array) -> tuple[Array, Array]:
