@@ -1,0 +1,44 @@
+"""ViTGAN as the system `gan` trains it: vectors of norms move with the critic, their first singular values never."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.nets.vitgan import ViTGANCritic, ViTGANGenerator
+from genjax.objectives import zoo
+from genjax.systems.gan import gan
+
+SMALL = {"patch": 2, "width": 8, "depth": 1, "heads": 2, "ratio": 2}
+
+
+@pytest.mark.slow
+def test_a_step_moves_both_nets_and_the_vectors_but_no_sigma_init():
+  shape = (4, 4, 1)
+  generator = ViTGANGenerator(shape, mapping_depth=1, **SMALL)
+  system = gan(
+    generator,
+    ViTGANCritic(**SMALL),
+    shape=shape,
+    objective=zoo.non_saturating(),
+    latent=4,
+    critic_steps=1,
+    rate=2e-3,
+    ema=0.9,
+  )
+  batch = {"image": jax.random.uniform(jax.random.key(0), (8, *shape), minval=-1)}
+  first = jax.jit(system.init)(jax.random.key(1), batch)
+  step = jax.jit(system.step)
+  state = first
+  for number in range(3):
+    state, told = step(jax.random.key(number), state, batch)
+  assert step._cache_size() == 1
+  assert all(jnp.isfinite(value) for value in told.values())
+  for old, new in zip(jax.tree.leaves(first.params), jax.tree.leaves(state.params), strict=True):
+    assert not np.array_equal(old, new)
+  for (path, old), new in zip(
+    jax.tree.leaves_with_path(first.moving.critic), jax.tree.leaves(state.moving.critic), strict=True
+  ):
+    same = path[-1].key == "sigma_init" or old.size == 1
+    assert np.array_equal(old, new) == same
+  assert system.sample(jax.random.key(3), state, 5).shape == (5, *shape)
