@@ -22,8 +22,9 @@ from jax import lax
 
 from genjax.core import Kernel as Piece
 from genjax.ops.inverse import inverse
+from genjax.ops.kernels import Kernel, linear, polynomial, rbf
 from genjax.ops.qp import solve_qp
-from genjax.ops.svm import Kernel, linear, polynomial, rbf, svm_dual_from_gram
+from genjax.ops.svm import svm_dual
 
 Array = jax.Array
 HIGHEST = lax.Precision.HIGHEST
@@ -59,12 +60,13 @@ def svm(
     degree: of "polynomial".
   """
   of = _kernel(kernel, width, degree)
-  dual = svm_dual_from_gram(
-    of(support, support),
+  dual = svm_dual(
+    support,
     labels,
     ways=ways,
     C=C,
     ridge=ridge,
+    kernel=of,
     iterations=iterations,
     tolerance=tolerance,
     mode=mode,

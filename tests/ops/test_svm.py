@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.ops import svm
+from genjax.ops import kernels, svm
 
 in_float64 = partial(jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64, True)
 
@@ -16,7 +16,7 @@ solve = jax.jit(svm.svm_dual_from_gram, static_argnames=("ways", "iterations", "
 
 def dual_of(features, labels, **options):
   """`svm_dual` by the shared program, which does not depend on the number of features."""
-  return solve(svm.linear(features, features), jnp.asarray(labels), **options)
+  return solve(kernels.linear(features, features), jnp.asarray(labels), **options)
 
 
 def episode(ways=5, shots=5, dims=100, *, scale=1.0, seed=0):
@@ -185,7 +185,7 @@ def test_a_nan_stays_in_its_own_problem_of_a_batch(options):
   assert bool(dual.converged[1]) == (options.get("mode") != "qpth")
 
 
-@pytest.mark.parametrize("kernel", [svm.rbf(4.0), svm.polynomial(2, scale=0.1)])
+@pytest.mark.parametrize("kernel", [kernels.rbf(4.0), kernels.polynomial(2, scale=0.1)])
 def test_a_kernel_takes_the_place_of_inner_products(kernel):
   features, labels = episode(3, 3, 20)
   with in_float64():
@@ -198,8 +198,8 @@ def test_a_kernel_takes_the_place_of_inner_products(kernel):
 def test_kernels_are_their_formulas():
   a, b = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
   apart = ((a[:, None] - b[None]) ** 2).sum(-1)
-  np.testing.assert_allclose(svm.rbf(2.0)(a, b), np.exp(-apart / 8), rtol=1e-5)
-  np.testing.assert_allclose(svm.polynomial(3, scale=0.5)(a, b), (0.5 * a @ b.T + 1) ** 3, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(kernels.rbf(2.0)(a, b), np.exp(-apart / 8), rtol=1e-5)
+  np.testing.assert_allclose(kernels.polynomial(3, scale=0.5)(a, b), (0.5 * a @ b.T + 1) ** 3, rtol=1e-4, atol=1e-5)
 
 
 def test_wrong_shapes_and_names_are_said():
