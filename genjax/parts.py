@@ -40,7 +40,7 @@ GENERATORS = {
 EMBEDDINGS = {  # images [B, H, W, C] -> (features [B, d], aux), with `train`
   "conv4": "genjax.nets.conv4:Conv4",
   "resnet12": "genjax.nets.resnet12:ResNet12",
-  "r2d2": "genjax.nets.r2d2:R2D2Net",
+  "r2d2": "genjax.nets.conv4:R2D2Net",
 }
 HEADS = {  # (support [n, d], labels [n], query [m, d], *, ways, ...) -> logits [m, ways]
   "svm": "genjax.ops.base_learners:svm",
