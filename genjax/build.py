@@ -76,6 +76,11 @@ def _canvas(config: ConfigDict, shape: tuple[int, int, int], made: Made) -> Call
   return canvas
 
 
+def _averaged(config: ConfigDict) -> bool:
+  """Whether an average of weights is what samples."""
+  return bool(config.system.get("ema") or config.system.get("ema_half_life"))
+
+
 def _splits(config: ConfigDict) -> tuple[str, str]:
   """Splits to train on and to measure against. A folder has one part only: its last tenth is held out."""
   if config.data.name == "folder" and (config.data.split, config.metrics.split) == ("train", "test"):
@@ -227,7 +232,7 @@ def _frechet(config: ConfigDict, parts: Parts) -> Judge:
     )
   except (ValueError, OSError) as error:
     raise UsageError(str(error)) from error
-  return Judge(metrics, train.images, config.seed, bool(config.system.get("ema")), config.metrics.samples)
+  return Judge(metrics, train.images, config.seed, _averaged(config), config.metrics.samples)
 
 
 def _modes(config: ConfigDict, parts: Parts) -> ModeJudge:
@@ -236,7 +241,7 @@ def _modes(config: ConfigDict, parts: Parts) -> ModeJudge:
   if config.data.name not in CENTRES:
     raise UsageError(f"config.metrics.name='modes' needs a mixture; set config.data.name to {' or '.join(CENTRES)}")
   del parts
-  return ModeJudge(config.data.name, config.seed, bool(config.system.get("ema")), config.metrics.samples)
+  return ModeJudge(config.data.name, config.seed, _averaged(config), config.metrics.samples)
 
 
 def _errors(config: ConfigDict, parts: Parts) -> ErrorJudge:
@@ -259,7 +264,7 @@ def _errors(config: ConfigDict, parts: Parts) -> ErrorJudge:
     metrics = classification.error_metrics(lambda state, images: view(state)(images), splits)
   except (ValueError, OSError) as error:
     raise UsageError(str(error)) from error
-  return ErrorJudge(metrics, config.seed, bool(config.system.get("ema")))
+  return ErrorJudge(metrics, config.seed, _averaged(config))
 
 
 def _check_apart(config: ConfigDict, parts: Parts, held_out: Any, role: str, split: str) -> None:

@@ -2,6 +2,7 @@
 
 Papers   CR        Zhang et al. 2020, arXiv:1910.12027: on reals, weight 10
          bCR, zCR  Zhao et al. 2021, arXiv:2002.04724: reals and fakes, 10 and 10; latents, critic 5, generator 0.5
+         ViTGAN    Lee et al. 2022, arXiv:2107.04589: bCR beside augmentation; its released code compares two draws
 Shapes   images [B, H, W, C] in [-1, 1]; latents [B, Z]; every Term [].
 Checked  tests/objectives/test_consistency.py: a critic that the augmentation does not move pays nothing.
 """
@@ -23,6 +24,22 @@ def consistency(side: Literal["real", "fake"], change: Augment) -> Term:
   def value(key: Array, round: Round) -> Array:
     images, logits = (round.real, round.real_out) if side == "real" else (round.fake, round.fake_out)
     return ((logits - wide(round.critic(change(key, images))[0])) ** 2).mean()
+
+  return stateless(value)
+
+
+def redrawn(side: Literal["real", "fake"], otherwise: Augment) -> Term:
+  """mean (f(T(x)) - f(T'(x)))^2, two draws of the system's own augmentation; the first is that of the round's logits.
+
+  In a system without one: `consistency` with `otherwise`.
+  """
+  plain = consistency(side, otherwise)
+
+  def value(key: Array, round: Round) -> Array:
+    if round.augment is None:
+      return plain.apply(key, (), round)[0]
+    images, logits = (round.real, round.real_out) if side == "real" else (round.fake, round.fake_out)
+    return ((logits - wide(given(round, "bare")(round.augment(key, images))[0])) ** 2).mean()
 
   return stateless(value)
 

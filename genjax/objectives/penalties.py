@@ -103,6 +103,20 @@ def gradient_penalty(points: Points = between, judge: Judge = unit) -> Term:
   return stateless(lambda key, round: judge(square_slopes(round.critic, points(key, round))).mean())
 
 
+def as_seen(term: Term) -> Term:
+  """A Term of the critic and the reals, of what the critic sees of them: without the augmentation's own slope.
+
+  In a system that does not augment, the Term itself.
+  """
+
+  def apply(key: Array, state: Any, round: Round) -> tuple[Array, Any]:
+    if round.augment is not None:
+      round = round._replace(critic=round.bare, real=round.real_seen)
+    return term.apply(key, state, round)
+
+  return Term(term.init, apply)
+
+
 def weighted_slope(curvature: Callable[[Array], Array]) -> Term:
   """Roth et al.'s eq 19: mean over fakes of f*''(T) |grad T|^2, `curvature` being a Divergence's; weight gamma / 2."""
 

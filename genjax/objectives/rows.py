@@ -251,6 +251,13 @@ ROWS = {
     f"{HINGE}; C + 10 E(D(x) - D(T(x)))^2 + 10 E(D(g) - D(T(g)))^2",
     SN_GAN,
   ),
+  "vitgan": Row(
+    "vitgan",
+    "Lee et al. 2022 arXiv:2107.04589",
+    f"{NS}; C + 10 E(D(T(x)) - D(T'(x)))^2 + 10 E(D(T(g)) - D(T'(g)))^2, T and T' draws of config.system.augment",
+    STYLE_GAN,
+    note="without config.system.augment T is nothing and T' is that of cr",
+  ),
   "zcr": Row(
     "latent_consistent",
     "Zhao et al. 2021 arXiv:2002.04724",

@@ -4,6 +4,7 @@ Shapes   Every Term returns a float32 scalar. Terms are keyword-free but for the
          swapped by position. All sums are minimised. A critic is high where an image looks real.
          Image j of every batch of a round belongs together: a critic or a generator that is told labels has them bound
          to the places of the batch, so a Term plays it on B images, in that order.
+         Where a system augments, `critic` sees images through its augmentation: real_out is of augment(real).
 Checked  tests/objectives/test_terms.py
 """
 
@@ -36,6 +37,9 @@ class Round(NamedTuple):
   critic_params: Any = None  # what the critic is made of, for Terms of weights
   generator_params: Any = None
   critic_at: Callable[[Any], Critic] | None = None  # parameters -> the critic that they make
+  augment: Callable[[Array, Array], Array] | None = None  # key, images -> what a critic sees of them
+  bare: Critic | None = None  # with `augment`: the critic of what it sees, and
+  real_seen: Array | None = None  # what it saw of `real`
 
 
 class Term(NamedTuple):
@@ -56,6 +60,30 @@ def play(critic: Critic, real: Array, fake: Array, **more: Any) -> Round:
   """The Round of one step: the critic's logits of both sides, each computed once, in float32 or better."""
   (real_out, real_aux), (fake_out, fake_aux) = critic(real), critic(fake)
   return Round(critic, real, fake, wide(real_out), wide(fake_out), real_aux=real_aux, fake_aux=fake_aux, **more)
+
+
+def play_augmented(
+  key: Array, augment: Callable[[Array, Array], Array], critic: Critic, real: Array, fake: Array, **more: Any
+) -> Round:
+  """`play` by a critic that sees images through an augmentation: a draw for the reals, another for the fakes.
+
+  The Round's `critic` and `critic_at` see all images through the draw of the reals, so that a slope at a real image is
+  that of its one pass; gradients go through the augmentation.
+  """
+  key_real, key_fake = jax.random.split(key)
+  through = lambda judge: lambda images: judge(augment(key_real, images))
+  seen = augment(key_real, real)
+  round = play(critic, seen, augment(key_fake, fake), **more)
+  at = round.critic_at
+  return round._replace(
+    critic=through(critic),
+    real=real,
+    fake=fake,
+    critic_at=at and (lambda params: through(at(params))),
+    augment=augment,
+    bare=critic,
+    real_seen=seen,
+  )
 
 
 def stateless(value: Callable[[Array, Round], Array]) -> Term:

@@ -11,7 +11,7 @@ from typing import Literal
 import jax
 
 from genjax.objectives import divergences
-from genjax.objectives.consistency import Augment, consistency, latent_consistency, latent_diversity
+from genjax.objectives.consistency import Augment, consistency, latent_consistency, latent_diversity, redrawn
 from genjax.objectives.distances import (
   cramer_critic,
   cramer_distance,
@@ -40,6 +40,7 @@ from genjax.objectives.logits import (
   wasserstein_critic,
 )
 from genjax.objectives.penalties import (
+  as_seen,
   at_fake,
   at_most_unit,
   at_real,
@@ -58,6 +59,7 @@ from genjax.ops import augment, kernels
 
 Array = jax.Array
 Weighted = tuple[tuple[float, Term], ...]
+Slope = Literal["image", "seen"]  # through the system's augmentation, or of what the critic sees
 
 # Losses of logits -----------------------------------------------------------------------------------------------------
 
@@ -213,9 +215,9 @@ def dragan(weight: float = 10.0, scale: float = 0.5) -> Objective:
   return _non_saturating(((weight, gradient_penalty(near_real(scale))),))
 
 
-def r1(gamma: float = 10.0) -> Objective:
-  """Mescheder et al. 2018: slope 0 at the data."""
-  return _non_saturating(((gamma / 2, gradient_penalty(at_real, squared)),))
+def r1(gamma: float = 10.0, slope: Slope = "image") -> Objective:
+  """Mescheder et al. 2018: slope 0 at the data; in a system that augments, at the image or at what is "seen" of it."""
+  return _non_saturating(_r1(gamma, slope))
 
 
 def r1_lazy(gamma: float = 10.0, interval: int = 16) -> Objective:
@@ -280,6 +282,28 @@ def improved_consistent(
   return _hinge(terms, ((generator, latent_diversity(noise)),))
 
 
+def vitgan(
+  real: float = 10.0,
+  fake: float = 10.0,
+  gamma: float = 0.0,
+  interval: int = 1,
+  slope: Slope = "image",
+  moving: float = 0.0,
+  pad: int = 4,
+) -> Objective:
+  """Lee et al. 2022 (ViTGAN): bCR by two draws of the system's augmentation; the released code: 1, 1 and gamma 0.1.
+
+  Beside it R1 in one of `interval` steps, and LeCam of weight `moving`. Terms of weight 0 are left out. In a system
+  without augmentation T is CR's own.
+  """
+  balanced = tuple(
+    (weight, redrawn(side, _flip_and_shift(pad))) for weight, side in ((real, "real"), (fake, "fake")) if weight
+  )
+  slopes = tuple((weight, every(interval, term)) for weight, term in (_r1(gamma, slope) if gamma else ()))
+  anchored = ((moving, lecam()),) if moving else ()
+  return _non_saturating((*balanced, *slopes, *anchored))
+
+
 # Generator terms ------------------------------------------------------------------------------------------------------
 
 
@@ -310,6 +334,13 @@ def _non_saturating(critic: Weighted = (), generator: Weighted = ()) -> Objectiv
 
 def _hinge(critic: Weighted = (), generator: Weighted = ()) -> Objective:
   return Objective(total((1.0, on_logits(hinge_critic)), *critic), total((1.0, on_logits(score_generator)), *generator))
+
+
+def _r1(gamma: float, slope: Slope) -> Weighted:
+  penalty = gradient_penalty(at_real, squared)
+  if slope not in ("image", "seen"):
+    raise ValueError(f"slope {slope!r}; use 'image' or 'seen'")
+  return ((gamma / 2, penalty if slope == "image" else as_seen(penalty)),)
 
 
 def _balanced(real: float, fake: float, change: Augment) -> Weighted:

@@ -4,11 +4,14 @@ Papers   GAN      Goodfellow et al. 2014, arXiv:1406.2661
          WGAN-GP  Gulrajani et al. 2017, arXiv:1704.00028, Algorithm 1: the defaults here are its numbers
          TTUR     Heusel et al. 2017, arXiv:1706.08500: `generator_rate`
          conditional  Mirza & Osindero 2014, arXiv:1411.1784: `classes`
+         DiffAugment  Zhao et al. 2020, arXiv:2006.10738: `augment`
 Departs  One `step` is one update of the generator. Algorithm 1 draws n_critic batches of m and then latents; here the
          step's batch of n_critic * m images is cut into n_critic parts, each for one update of the critic. The
          generator's Round has the reals of the last part beside its own new fakes: terms that compare need them.
          A fake has the label of the real image at its place, so fakes have the data's classes.
          `ema` is not in Algorithm 1: an average of the generator's weights to sample from; 0: none, as published.
+         Whatever the critic judges in training passes `augment`, with new draws in every update for the reals and for
+         the fakes; `evaluate` judges images as they are.
 Shapes   B images a step = critic_steps * m; latent [m, Z]. m is a multiple of the devices. critic: images [m, H, W, C]
          -> (logits [m], aux); generator: latents [m, Z] -> images. With `classes` both take labels [m] as well.
          Collections other than "params" (batch statistics, vectors of spectral normalisation) move with the critic's,
@@ -17,6 +20,7 @@ Checked  tests/systems/test_gan.py, tests/systems/test_updates.py and tests/syst
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -26,12 +30,14 @@ import optax
 from jax import lax
 
 from genjax.core import Batch, Metrics, System
-from genjax.objectives.terms import Objective, Round, play
+from genjax.objectives.terms import Objective, Round, play, play_augmented
+from genjax.ops.diffaugment import diffaugment, policy_of
 from genjax.systems import updates
 from genjax.systems.settings import check_average, check_counts, check_images, check_words
 from genjax.systems.updates import Game, make_optimizer
 
 Array = jax.Array
+_AUGMENT = 0x617567  # "aug": the augmentation's key of an update, apart from those of the terms
 
 
 class Pair(NamedTuple):
@@ -74,8 +80,12 @@ def gan(
   b1: float = 0.0,
   b2: float = 0.9,
   decay_steps: int | None = None,
+  warmup_steps: int = 0,
   clip: float | None = None,
   ema: float = 0.0,
+  ema_half_life: float | None = None,
+  ema_start: int = 0,
+  augment: str = "",
   order: Literal["alternating", "simultaneous"] = "alternating",
   unroll: int = 0,
   consensus: float = 0.0,
@@ -94,8 +104,12 @@ def gan(
     optimizer, rate, b1, b2: of both nets; see updates.make_optimizer.
     generator_rate: of the generator, where it has its own.
     decay_steps: steps in which both rates fall to 0, linearly; None: constant.
+    warmup_steps: steps in which both rates rise to what they are else, linearly: the first is 1 / warmup_steps of it.
     clip: the critic's weights are clipped to [-clip, clip] after each update (WGAN); None: not.
     ema: decay per step of the averaged generator; 0: none.
+    ema_half_life: in its place, images of the generator's updates after which a weight counts half; None: use `ema`.
+    ema_start: steps in which the average is a copy.
+    augment: what the critic sees images through, see ops.diffaugment.policy_of; "": as they are.
     order: "simultaneous": both move from the same point, with the same latents; needs critic_steps 1.
     unroll: the generator looks this many steps of the critic ahead, on the same part.
     consensus: weight of the gradient of half the squared length of both gradients; needs "simultaneous".
@@ -107,10 +121,15 @@ def gan(
   if objective.generator is None:
     raise ValueError("this objective has no part for a generator; use one of a GAN, such as wgan_gp")
   check_counts({"latent": latent, "critic_steps": critic_steps, "sample_batch": sample_batch})
-  for name, value in (("unroll", unroll), ("consensus", consensus)):
+  counts = {"unroll": unroll, "consensus": consensus, "warmup_steps": warmup_steps, "ema_start": ema_start}
+  for name, value in counts.items():
     if value < 0:
       raise ValueError(f"{name} {value}; use 0 for none, or more")
   check_average(ema)
+  if ema_half_life is not None and (ema or ema_half_life <= 0):
+    raise ValueError(f"ema {ema} and ema_half_life {ema_half_life}; set one of them, and the other to 0 or None")
+  averaged = bool(ema or ema_half_life)
+  policy = policy_of(augment) if augment else None
   if clip is not None and clip <= 0:
     raise ValueError(f"clip {clip}; use a positive bound, or None for none")
   if classes is not None and classes < 1:
@@ -123,6 +142,10 @@ def gan(
 
   def make(rate: float, updates_per_step: int, unrolled: bool = False) -> optax.GradientTransformation:
     schedule = rate if decay_steps is None else optax.linear_schedule(rate, 0.0, decay_steps * updates_per_step)
+    if warmup_steps:
+      full, rise = schedule, warmup_steps * updates_per_step
+      at = full if callable(full) else lambda count: full
+      schedule = lambda count: at(count) * jnp.minimum(1.0, (count + 1) / rise)
     return make_optimizer(optimizer, schedule, b1=b1, b2=b2, unrolled=unrolled)
 
   optimizers = Pair(make(rate, critic_steps), make(generator_rate or rate, 1))
@@ -146,12 +169,15 @@ def gan(
     """The generator as it trains: latents -> (images, its other collections after this pass)."""
     return lambda latent: generator.apply({"params": params, **moving}, latent, *labels, mutable=list(moving))
 
-  def set_up(params: Pair, moving: Pair, part: Part) -> tuple[Round, Any, Any]:
+  def set_up(key: Array, params: Pair, moving: Pair, part: Part) -> tuple[Round, Any, Any]:
     """The round of one update, and what the other collections of the critic and of the generator become."""
     painter = paint(params.generator, moving.generator, part.labels)
     fake, generator_moved = painter(part.latent)
     critic_at = lambda critic_params: judge(critic_params, moving.critic, part.labels)
-    round = play(
+    begin = play
+    if policy is not None:
+      begin = partial(play_augmented, key, lambda key, images: diffaugment(key, images, policy))
+    round = begin(
       critic_at(params.critic),
       part.real,
       fake,
@@ -168,15 +194,16 @@ def gan(
   def game(key: Array, state: State, part: Part) -> Game:
     """Both losses of one update. Each returns (loss, (states of its terms, its net's other collections, metrics))."""
     key_critic, key_generator = jax.random.split(key)
+    key_augment = jax.random.fold_in(key, _AUGMENT)
 
     def critic_loss(critic_params, generator_params):
-      round, moved, _ = set_up(Pair(critic_params, generator_params), state.moving, part)
+      round, moved, _ = set_up(key_augment, Pair(critic_params, generator_params), state.moving, part)
       value, after = objective.critic.apply(key_critic, state.terms.critic, round)
       told = {"critic_loss": value, "f_real": round.real_out.mean(), "f_fake": round.fake_out.mean()}
       return value, (after, moved, told)
 
     def generator_loss(critic_params, generator_params):
-      round, _, moved = set_up(Pair(critic_params, generator_params), state.moving, part)
+      round, _, moved = set_up(key_augment, Pair(critic_params, generator_params), state.moving, part)
       value, after = objective.generator.apply(key_generator, state.terms.generator, round)
       return value, (after, moved, {"generator_loss": value})
 
@@ -196,16 +223,21 @@ def gan(
     )
     return after, told | {"critic_gradient": updates.norm(gradient)}
 
-  def move_generator(state: State, gradient: Any, aux: Any) -> tuple[State, Metrics]:
+  def average(state: State, new: Any, images: int) -> Any:
+    """The averaged generator after an update on so many images."""
+    decay = ema if ema_half_life is None else 0.5 ** (images / ema_half_life)
+    share = jnp.where(state.step < ema_start, 1.0, 1 - decay) if ema_start else 1 - decay
+    return optax.incremental_update(new, state.ema, share)
+
+  def move_generator(state: State, gradient: Any, aux: Any, images: int) -> tuple[State, Metrics]:
     terms, moving, told = aux
     change, moments = optimizers.generator.update(gradient, state.optimizer.generator, state.params.generator)
     params = optax.apply_updates(state.params.generator, change)
-    average = optax.incremental_update({"params": params, **moving}, state.ema, 1 - ema) if ema else None
     after = State(
       step=state.step + 1,
       params=state.params._replace(generator=params),
       moving=state.moving._replace(generator=moving),
-      ema=average,
+      ema=average(state, {"params": params, **moving}, images) if averaged else None,
       optimizer=state.optimizer._replace(generator=moments),
       terms=state.terms._replace(generator=terms),
     )
@@ -218,7 +250,7 @@ def gan(
     return move_critic(state, gradient, aux)
 
   def generator_turn(key: Array, state: State, part: Part) -> tuple[State, Metrics]:
-    return move_generator(state, *generator_gradient(game(key, state, part), state))
+    return move_generator(state, *generator_gradient(game(key, state, part), state), len(part.latent))
 
   def generator_gradient(played: Game, state: State) -> tuple[Any, Any]:
     if not unroll:
@@ -234,7 +266,7 @@ def gan(
       moves = updates.simultaneous(played, *state.params)
     pull, aux = (moves.generator, moves.generator_aux) if not unroll else generator_gradient(played, state)
     state, told = move_critic(state, moves.critic, moves.critic_aux)
-    state, more = move_generator(state, pull, aux)
+    state, more = move_generator(state, pull, aux, len(part.latent))
     return state, told | more
 
   def init(key: Array, batch: Batch) -> State:
@@ -252,7 +284,7 @@ def gan(
       step=jnp.zeros((), jnp.int32),
       params=params,
       moving=moving,
-      ema=jax.tree.map(jnp.copy, {"params": params.generator, **moving.generator}) if ema else None,
+      ema=jax.tree.map(jnp.copy, {"params": params.generator, **moving.generator}) if averaged else None,
       optimizer=Pair(*(each.init(start) for each, start in zip(optimizers, params, strict=True))),
       terms=Pair(objective.critic.init(), objective.generator.init()),
     )
@@ -277,7 +309,7 @@ def gan(
 
   def best(state: State) -> Any:
     """The generator's collections that sample."""
-    return state.ema if ema else {"params": state.params.generator, **state.moving.generator}
+    return state.ema if averaged else {"params": state.params.generator, **state.moving.generator}
 
   def sample(key: Array, state: State, n: int) -> Array:
     """n images, by the averaged generator where there is one; with classes, image i is of class i modulo their number.

@@ -21,6 +21,7 @@ SETTINGS: dict[str, dict[str, Any]] = {  # where the published number would hide
   "big_gan": {"weight": 0.5},
   "cr": {"pad": 1},
   "bcr": {"pad": 1},
+  "vitgan": {"pad": 1},
   "icr": {"pad": 1, "noise": 0.3},
   "zcr": {"noise": 0.3},
   "denoising": {"features": FEATURES, "hidden": 4, "weight": 0.5},

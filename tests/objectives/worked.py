@@ -239,6 +239,7 @@ VALUES: dict[str, Callable[[Numbers, int], tuple | None]] = {
   "style_gan": style_gan,
   "cr": add(hinge, lambda n: 10 * augmented(n, n.x)),
   "bcr": add(hinge, lambda n: 10 * (augmented(n, n.x) + augmented(n, n.g))),
+  "vitgan": add(ns, lambda n: 10 * (augmented(n, n.x) + augmented(n, n.g))),
   "zcr": add(hinge, lambda n: 5 * latent_slope(n), lambda n: -0.5 * latent_spread(n)),
   "icr": add(
     hinge,
@@ -249,4 +250,4 @@ VALUES: dict[str, Callable[[Numbers, int], tuple | None]] = {
   "denoising": denoising,
   "mode_seeking": add(ns, generator=mode_seeking),
 }
-RANDOM = ("cramer", "style_gan", "cr", "bcr", "zcr", "icr")  # the value is the mean over keys
+RANDOM = ("cramer", "style_gan", "cr", "bcr", "vitgan", "zcr", "icr")  # the value is the mean over keys

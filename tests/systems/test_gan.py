@@ -10,9 +10,12 @@ import pytest
 
 from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
 from genjax.nets.mlp import MLPCritic, MLPGenerator
+from genjax.objectives import zoo
+from genjax.objectives.consistency import redrawn
 from genjax.objectives.logits import wasserstein_critic
-from genjax.objectives.penalties import gradient_penalty
-from genjax.objectives.terms import Objective, Term, on_logits, stateless, total
+from genjax.objectives.penalties import as_seen, at_real, gradient_penalty, squared
+from genjax.objectives.terms import Objective, Term, on_logits, play, play_augmented, stateless, total
+from genjax.ops.diffaugment import diffaugment, policy_of
 from genjax.systems.gan import gan
 from genjax.train import plan
 from genjax.train.mesh import make_mesh
@@ -26,6 +29,7 @@ LOGISTIC = Objective(
   on_logits(lambda real, fake: nn.softplus(-real).mean() + nn.softplus(fake).mean()),
   on_logits(lambda real, fake: nn.softplus(-fake).mean()),
 )
+LINEAR = Objective(on_logits(lambda real, fake: fake.mean()), on_logits(lambda real, fake: -fake.mean()))
 MLPS = {"generator": MLPGenerator(SHAPE, (8,)), "critic": MLPCritic((8,))}
 
 
@@ -288,6 +292,133 @@ def test_reals_are_judged_once_in_a_step_however_many_terms_read_them():
   assert _critic_passes(Objective(several, several)) == passes
 
 
+# Augmentation, warm-up, half-life
+
+
+class _Seen:
+  """A Term whose loss is the critic's gap, and whose state is all that the critic saw, by its own words."""
+
+  def __init__(self):
+    shape = (M, *SHAPE)
+    self.term = Term(lambda: [jnp.zeros(shape)] * 4, self._apply)
+
+  def _apply(self, key, state, round):
+    return round.fake_out.mean() - round.real_out.mean(), [
+      round.real_aux["seen"],
+      round.fake_aux["seen"],
+      round.real,
+      round.critic(round.real)[1]["seen"],
+    ]
+
+
+class _Looking(nn.Module):
+  @nn.compact
+  def __call__(self, images):
+    return MLPCritic((4,))(images)[0], {"seen": images}
+
+
+def _looked(augment, **changes):
+  objective = Objective(_Seen().term, _Seen().term)
+  system = _system(critic=_Looking(), objective=objective, critic_steps=1, augment=augment, **changes)
+  batch = _batches(M, 1)[0]
+  _, after = _one_step(system, batch)
+  return batch["image"], jax.device_get(after.terms)
+
+
+def test_the_critic_sees_every_image_through_the_augmentation_by_draws_of_each_pass():
+  images, (critic, generator) = _looked("translation=1")
+  shifts = lambda seen, image: [
+    (dy, dx)
+    for dy in (-1, 0, 1)
+    for dx in (-1, 0, 1)
+    if np.allclose(np.pad(image, ((1, 1), (1, 1), (0, 0)))[1 - dy : 5 - dy, 1 - dx : 5 - dx], seen, atol=1e-6)
+  ]
+  told = []
+  for real_seen, _, real, again in (critic, generator):
+    np.testing.assert_array_equal(real, images)  # Terms of images see them as they are
+    np.testing.assert_array_equal(again, real_seen)  # and ask about them through the draw of their one pass
+    told.append([shifts(*pair)[0] for pair in zip(real_seen, images, strict=True)])
+  assert told[0] != told[1]
+  assert len(set(told[0])) > 2
+  _, (plain, _) = _looked("")
+  np.testing.assert_array_equal(plain[0], images)
+
+
+def test_gradients_reach_the_generator_through_the_augmentation():
+  gap = on_logits(lambda real, fake: fake.mean() - real.mean())
+  plain, shifted = (
+    _one_step(
+      _system(objective=Objective(gap, gap), critic_steps=1, optimizer="sgd", augment=augment), _batches(M, 1)[0]
+    )
+    for augment in ("", "translation=1,cutout=1")
+  )
+  moves = [_flat(after.params.generator) - _flat(before.params.generator) for before, after in (plain, shifted)]
+  assert np.abs(moves[1]).max() > 0
+  assert not np.allclose(*moves)
+
+
+@pytest.mark.slow
+def test_an_augmented_step_is_the_same_on_one_device_and_on_eight():
+  objective = zoo.vitgan(gamma=0.1)
+  settings = {"critic_steps": 1, "optimizer": "sgd", "objective": objective, "augment": "thesis"}
+  contract.one_device_and_eight_agree(contract.Trial(_system(**settings), _batches(M)))
+
+
+def test_consistency_of_two_draws_and_penalties_of_the_image_and_of_what_is_seen_are_what_numpy_says():
+  """A linear critic w of augmented images: T is known by what it does to the image and to w."""
+  images, rng = _batches(M, 1)[0]["image"], np.random.default_rng(3)
+  w = rng.normal(size=SHAPE).astype(np.float32)
+  critic = lambda x: ((x * w[None]).sum((1, 2, 3)), {})
+  change = lambda key, x: diffaugment(key, x, policy_of("colour=1,translation=1,cutout=1,scaling=1"))
+  key, key_term = jax.random.split(jax.random.key(5))
+  round = play_augmented(key, change, critic, images, -images)
+  key_real, key_fake = jax.random.split(key)
+  for side, draw, x in (("real", key_real, images), ("fake", key_fake, -images)):
+    first, second = (np.asarray(change(k, x), np.float64) for k in (draw, key_term))
+    gap = ((first - second) * w).sum((1, 2, 3))
+    told = redrawn(side, None).apply(key_term, (), round)[0]
+    np.testing.assert_allclose(told, (gap**2).mean(), rtol=1e-4)
+  slope = gradient_penalty(at_real, squared)
+  # T is affine: the slope at the image is T's matrix, transposed, times w
+  zero = np.asarray(change(key_real, jnp.zeros_like(images)), np.float64)
+  columns = []
+  for place in range(w.size):
+    basis = np.zeros(w.size, np.float32)
+    basis[place] = 1
+    columns.append(
+      np.asarray(change(key_real, jnp.broadcast_to(basis.reshape(SHAPE), images.shape)), np.float64) - zero
+    )
+  slopes = np.stack([(column * w).sum((1, 2, 3)) for column in columns])
+  np.testing.assert_allclose(slope.apply(key, (), round)[0], (slopes**2).sum(0).mean(), rtol=1e-4)
+  np.testing.assert_allclose(as_seen(slope).apply(key, (), round)[0], (w.astype(np.float64) ** 2).sum(), rtol=1e-5)
+  plain = play(critic, images, -images)
+  np.testing.assert_allclose(as_seen(slope).apply(key, (), plain)[0], slope.apply(key, (), plain)[0])
+
+
+def test_rates_rise_over_the_warm_up_and_then_fall():
+  system = _system(optimizer="sgd", rate=0.1, warmup_steps=2, decay_steps=4, critic_steps=1, objective=LINEAR)
+  batch, sizes = _batches(M, 1)[0], []
+  state, step = jax.jit(system.init)(jax.random.key(0), batch), jax.jit(system.step)
+  for i in range(4):
+    bias = lambda state: next(float(leaf[0]) for leaf in jax.tree.leaves(state.params.critic) if leaf.size == 1)
+    before = bias(state)
+    state, _ = step(jax.random.key(i), state, batch)
+    sizes.append(before - bias(state))
+  np.testing.assert_allclose(sizes, [0.05, 0.075, 0.05, 0.025], rtol=1e-4)  # the bias' gradient is 1
+
+
+def test_an_average_of_a_half_life_starts_as_a_copy():
+  system = _system(ema_half_life=2.0 * M, ema_start=1, critic_steps=1)
+  batch = _batches(M, 1)[0]
+  state, step = jax.jit(system.init)(jax.random.key(0), batch), jax.jit(system.step)
+  first, _ = step(jax.random.key(1), state, batch)
+  jax.tree.map(np.testing.assert_array_equal, first.ema["params"], first.params.generator)
+  second, _ = step(jax.random.key(2), first, batch)
+  keep = 0.5**0.5
+  wanted = keep * _flat(first.ema["params"]) + (1 - keep) * _flat(second.params.generator)
+  np.testing.assert_allclose(_flat(second.ema["params"]), wanted, atol=1e-6)
+
+
 # Errors
 
 
@@ -299,6 +430,11 @@ def test_reals_are_judged_once_in_a_step_however_many_terms_read_them():
     ({"critic_steps": 0}, "critic_steps 0; use at least 1"),
     ({"unroll": -1}, "unroll -1; use 0 for none"),
     ({"ema": 1.0}, r"ema 1.0 is not in \[0, 1\)"),
+    ({"ema": 0.9, "ema_half_life": 10.0}, "set one of them"),
+    ({"ema_half_life": 0.0}, "set one of them"),
+    ({"ema_start": -1}, "ema_start -1; use 0 for none"),
+    ({"warmup_steps": -1}, "warmup_steps -1; use 0 for none"),
+    ({"augment": "cutout"}, "'cutout' is no change; use thesis"),
     ({"clip": 0.0}, "clip 0.0; use a positive bound"),
     ({"classes": 0}, "classes 0; use None"),
     ({"prior": "gauss"}, "prior 'gauss'; use 'normal' or 'uniform'"),
