@@ -3,7 +3,7 @@
 Papers   the protocol of Lee 2021 (thesis), section 4.4: 1000 episodes or more, 15 queries a class.
 Departs  The interval is 1.96 s / sqrt(N) with the unbiased deviation s; the released code is off by one in N.
 Shapes   N episodes, E at once, K ways, m queries. Accuracies are shares in [0, 1].
-Checked  tests/metrics/test_few_shot.py
+Checked  tests/metrics/test_episode_accuracies.py
 """
 
 from collections.abc import Callable, Mapping
