@@ -112,6 +112,10 @@ class Block(nn.Module):
 
 
 def run(block: Block, x: Array, w: Array | None = None, *, remat: bool = False) -> Array:
-  """block(x, w); with `remat` its insides are computed again for the gradient, not kept."""
+  """block(x, w); with `remat` its insides are computed again for the gradient, not kept.
+
+  For accelerators: what a critic of the thesis keeps falls from 1006 to 53 MiB at 64 images, but XLA's CPU compiler runs
+  the second computation early, and its peak stays.
+  """
   call = lambda block, x, w: block(x, w)
   return nn.remat(call)(block, x, w) if remat else call(block, x, w)

@@ -247,6 +247,19 @@ def test_every_weight_matrix_of_the_critic_is_normalised(name):
 # Memory, precision, odd sizes, labels ---------------------------------------------------------------------------------
 
 
+def test_remat_keeps_little_but_what_goes_into_blocks():
+  images = jnp.zeros((16, *SHAPE))
+
+  def kept(net):
+    variables = _shapes(net, images)
+    loss = lambda params, variables: net.apply(variables | {"params": params}, images)[0].sum()
+    back = lambda variables: jax.vjp(lambda params: loss(params, variables), variables["params"])[1]
+    return _count(jax.eval_shape(back, variables))
+
+  net = CRITICS["vanilla"].clone(depth=3)
+  assert kept(net.clone(remat=True)) < 0.3 * kept(net)
+
+
 @pytest.mark.slow
 def test_remat_changes_no_gradient_and_no_state():
   images, latent = jax.random.normal(KEY, (3, *SHAPE)), jax.random.normal(KEY, (3, 5))
