@@ -114,8 +114,8 @@ class Block(nn.Module):
 def run(block: Block, x: Array, w: Array | None = None, *, remat: bool = False) -> Array:
   """block(x, w); with `remat` its insides are computed again for the gradient, not kept.
 
-  For accelerators: what a critic of the thesis keeps falls from 1006 to 53 MiB at 64 images, but XLA's CPU compiler runs
-  the second computation early, and its peak stays.
+  For accelerators. What a critic of the thesis' size keeps for its gradient falls from 1006 to 53 MiB at 64 images, but
+  XLA's CPU compiler runs the second computation early, and its peak stays.
   """
   call = lambda block, x, w: block(x, w)
   return nn.remat(call)(block, x, w) if remat else call(block, x, w)
