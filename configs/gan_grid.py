@@ -16,6 +16,4 @@ from genjax.command import load_config
 def get_config(arg: str = "wgan_gp") -> ConfigDict:
   config = load_config(f"gan_ring:{arg}").unlock()
   config.data.name = "grid"
-  config.train.steps *= 2
-  config.system.decay_steps = config.train.steps
   return config

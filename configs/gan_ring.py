@@ -20,8 +20,10 @@ from genjax.objectives.rows import ROWS
 
 CRITIC_UPDATES = 20_000  # of a run
 MOST_STEPS = 10_000
+WIDTHS = (64, 64)  # of both nets
 AUTOENCODERS = ("ebgan", "ebgan_pull_away", "began", "mmd_gan")  # rows whose critic is one
 SPECTRAL = ("sn_gan", "big_gan")  # rows whose critic has spectrally normalised weights
+SHIFTED = ("cr", "bcr", "icr")  # rows that would shift an image by some pixels: a point has one
 MARGIN = 0.2  # of EBGAN, in mean squared error; a code of nothing has 0.3
 
 
@@ -31,7 +33,7 @@ def get_config(arg: str = "wgan_gp") -> ConfigDict:
     raise ValueError(f"wanted a row with a generator: {', '.join(rows)}")
   needs = ROWS[arg].needs
   steps = min(CRITIC_UPDATES // needs["critic_steps"], MOST_STEPS)
-  part = 256  # points of one update of the critic
+  part = 64  # points of one update of the critic
   config = ConfigDict()
   config.seed = 0
 
@@ -44,16 +46,19 @@ def get_config(arg: str = "wgan_gp") -> ConfigDict:
   config.data.channels = config_dict.placeholder(int)
   config.data.batch = part * needs["critic_steps"]
 
-  config.generator = ConfigDict({"name": "mlp", "widths": (128, 128), "activation": "relu", "bounded": False})
-  config.net = ConfigDict({"name": "mlp", "widths": (128, 128), "activation": "relu", "spectral": arg in SPECTRAL})
+  config.generator = ConfigDict({"name": "mlp", "widths": WIDTHS, "activation": "relu", "bounded": False})
+  config.net = ConfigDict({"name": "mlp", "widths": WIDTHS, "activation": "relu", "spectral": arg in SPECTRAL})
+  config.net.kernels = 0  # of minibatch discrimination (Salimans et al. 2016)
   config.objective = ConfigDict({"name": arg})
   if arg in AUTOENCODERS:
     error = "absolute" if arg == "began" else "squared"
-    config.net = ConfigDict({"name": "autoencoder", "widths": (128, 128), "code": 16, "error": error})
+    config.net = ConfigDict({"name": "autoencoder", "widths": WIDTHS, "code": 16, "error": error})
   if arg.startswith("ebgan"):
     config.objective.margin = MARGIN
+  if arg in SHIFTED:
+    config.objective.pad = 0
   if arg == "denoising":
-    config.objective.features = 128  # of the critic's last layer
+    config.objective.features = WIDTHS[-1]  # of the critic's last layer
 
   config.system = ConfigDict()
   config.system.name = "gan"
@@ -62,7 +67,7 @@ def get_config(arg: str = "wgan_gp") -> ConfigDict:
   config.system.classes = config_dict.placeholder(int)
   config.system.critic_steps = needs["critic_steps"]
   config.system.optimizer = needs["optimizer"]
-  config.system.rate = 1e-3
+  config.system.rate = 3e-3
   config.system.generator_rate = config_dict.placeholder(float)
   config.system.b1 = needs["b1"]
   config.system.b2 = needs["b2"]

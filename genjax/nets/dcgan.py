@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.nets.convnet import layer_norm
+from genjax.nets.discrimination import Discrimination
 from genjax.nets.labels import beside, logit
 from genjax.nets.spectral import layers
 from genjax.ops.conv import by_input
@@ -64,12 +65,14 @@ class DCGANCritic(nn.Module):
     widths: channels of the convolutions, each halves the image.
     norm: of all but the first; "spectral": of all weights instead (SN-GAN).
     classes: number of labels, or None.
+    kernels: of minibatch discrimination before the last layer; 0: none.
     dtype: of the convolutions.
   """
 
   widths: tuple[int, ...] = (128, 256, 512, 1024)
   norm: CriticNorm = "batch"
   classes: int | None = None
+  kernels: int = 0
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -84,7 +87,8 @@ class DCGANCritic(nn.Module):
         x = normalise(x, self.norm)
       x = nn.leaky_relu(x, 0.2)
     features = x.reshape(x.shape[0], -1).astype(jnp.float32)
-    logits = logit(features, labels, self.classes, kernel_init=START, spectral=spectral)
+    judged = Discrimination(self.kernels)(features) if self.kernels else features
+    logits = logit(judged, labels, self.classes, kernel_init=START, spectral=spectral)
     return logits, {"features": features}
 
 

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.nets.discrimination import Discrimination
 from genjax.nets.labels import beside, logit
 from genjax.nets.spectral import layers
 
@@ -53,17 +54,20 @@ class MLPCritic(nn.Module):
     activation: of the hidden layers.
     spectral: whether all weights are spectrally normalised (SN-GAN).
     classes: number of labels, or None.
+    kernels: of minibatch discrimination before the last layer; 0: none.
   """
 
   widths: tuple[int, ...] = (512, 512, 512)
   activation: Activation = "relu"
   spectral: bool = False
   classes: int | None = None
+  kernels: int = 0
 
   @nn.compact
   def __call__(self, images: Array, labels: Array | None = None) -> tuple[Array, dict[str, Array]]:
     features = hidden(images.reshape(images.shape[0], -1), self.widths, self.activation, self.spectral)
-    return logit(features, labels, self.classes, spectral=self.spectral), {"features": features}
+    judged = Discrimination(self.kernels)(features) if self.kernels else features
+    return logit(judged, labels, self.classes, spectral=self.spectral), {"features": features}
 
 
 def hidden(x: Array, widths: tuple[int, ...], activation: Activation, spectral: bool = False) -> Array:

@@ -1,7 +1,8 @@
 """Modes covered and share of good samples on two mixtures, for every objective that has a generator.
 
-All seeds of a row train together, as one program over a leading axis: the nets are small. Every row is written down
-when it is done, so that the same command goes on where it stopped.
+Both mixtures and all seeds of a row train together, as one program over a leading axis of lanes: the nets are small,
+and one compilation serves all. A row is written down when it is done, so that the same command goes on where it
+stopped.
 
 Papers   Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761: the two measures
 Departs  Same nets, data, rate and number of critic updates for all rows; the rest is what a row needs (rows.py).
@@ -10,7 +11,7 @@ Checked  tests/studies/test_modes_study.py
 
 import os
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from genjax.objectives.rows import ROWS
@@ -31,7 +32,7 @@ def modes(
   """The table as text: for each row and mixture mean and deviation of the modes covered and of the good samples.
 
   Args:
-    workdir: gets <mixture>_<row>.json of each row, and modes_<mixture>.png, samples of seed 0.
+    workdir: gets <row>.json of each row, and modes_<mixture>.png, samples of seed 0.
     seeds: 0, 1, ... of each row.
     quiet: nothing on the terminal.
     rows: names of the zoo.
@@ -41,22 +42,24 @@ def modes(
 
   os.makedirs(workdir, exist_ok=True)
   found: dict[str, dict[str, Any]] = {mixture: {} for mixture in MIXTURES}
+  for row in rows:
+    value = read_json(os.path.join(workdir, f"{row}.json"))
+    if value is None or len(value["ring"]["modes"]) < seeds:
+      value = measured([f"gan_{mixture}:{row}" for mixture in MIXTURES], seeds=seeds, overrides=overrides)
+      value = dict(zip(MIXTURES, value, strict=True))
+      kept(workdir, row, value)
+      if not quiet:
+        print(table({mixture: {row: one} for mixture, one in value.items()}).splitlines()[-1], flush=True)
+    for mixture in MIXTURES:
+      found[mixture][row] = value[mixture]
   for mixture in MIXTURES:
-    for row in rows:
-      name = f"{mixture}_{row}"
-      value = read_json(os.path.join(workdir, f"{name}.json"))
-      if value is None or len(value["modes"]) < seeds:
-        value = measured(f"gan_{mixture}:{row}", seeds=seeds, overrides=overrides)
-        kept(workdir, name, value)
-        if not quiet:
-          print(f"{name}: modes {value['modes']}, good {value['good']}", flush=True)
-      found[mixture][row] = value
     _draw(os.path.join(workdir, f"modes_{mixture}.png"), mixture, found[mixture])
   return table(found)
 
 
-def measured(name: str, *, seeds: int, overrides: Mapping[str, Any] | None = None) -> dict[str, list]:
-  """Trains all seeds of config `name` together; modes and good of each, and some samples of the first."""
+def measured(names: Sequence[str], *, seeds: int, overrides: Mapping[str, Any] | None = None) -> list[dict[str, list]]:
+  """Trains all seeds of these configs together; for each config the modes and the share of good samples of each seed,
+  and some samples of the first. The configs may differ in their data only."""
   import jax
   import numpy as np
 
@@ -64,15 +67,17 @@ def measured(name: str, *, seeds: int, overrides: Mapping[str, Any] | None = Non
   from genjax.data.mixtures import CENTRES, DEVIATION
   from genjax.metrics.modes import modes as covered
 
-  config = settings(name, overrides)
-  built = [build(settings(name, overrides, seed=seed)) for seed in range(seeds)]
-  system, at = built[0].system, [parts.data.batch for parts in built]
-  turns = config.train.steps_per_call
+  configs = [settings(name, overrides) for name in names]
+  config = configs[0]
+  if any(other[part] != config[part] for other in configs for part in ("net", "generator", "system", "train")):
+    raise ValueError(f"{', '.join(names)} do not train alike; measure them one by one")
+  lanes = [build(settings(name, overrides, seed=seed)) for name in names for seed in range(seeds)]
+  system, turns = lanes[0].system, config.train.steps_per_call
 
-  def together(first: int, count: int) -> dict[str, np.ndarray]:
-    """[count, seeds, B, ...]."""
-    steps = [[batch(step) for batch in at] for step in range(first, first + count)]
-    return {key: np.stack([[seed[key] for seed in step] for step in steps]) for key in steps[0][0]}
+  def batches(first: int, count: int) -> dict[str, np.ndarray]:
+    """[count, lanes, B, 1, 1, 2]."""
+    steps = [[lane.data.batch(step) for lane in lanes] for step in range(first, first + count)]
+    return {"image": np.stack([[lane["image"] for lane in step] for step in steps])}
 
   @jax.jit
   def call(keys, states, batches):
@@ -82,14 +87,22 @@ def measured(name: str, *, seeds: int, overrides: Mapping[str, Any] | None = Non
 
     return jax.lax.scan(body, states, batches)[0]
 
-  keys = jax.vmap(jax.random.key)(np.arange(seeds, dtype=np.uint32))
-  first = jax.tree.map(lambda leaf: leaf[0], together(0, 1))
-  states = jax.jit(jax.vmap(system.init))(keys, first)
+  keys = jax.vmap(jax.random.key)(np.tile(np.arange(seeds, dtype=np.uint32), len(names)))
+  # op by op: compiled, the draws of first weights would take longer than the rest of a short run's compilation
+  states = jax.vmap(system.init)(keys, jax.tree.map(lambda leaf: leaf[0], batches(0, 1)))
   for step in range(0, config.train.steps, turns):
-    states = call(keys, states, together(step, min(turns, config.train.steps - step)))
+    states = call(keys, states, batches(step, min(turns, config.train.steps - step)))
   draw = jax.jit(jax.vmap(lambda key, state: system.sample(key, state, config.metrics.samples)))
-  points = np.asarray(draw(jax.vmap(lambda key: jax.random.fold_in(key, 2**31))(keys), states)).reshape(seeds, -1, 2)
-  results = [covered(each, CENTRES[config.data.name], DEVIATION) for each in points]
+  points = np.asarray(draw(jax.vmap(lambda key: jax.random.fold_in(key, 2**31))(keys), states))
+  points = points.reshape(len(names), seeds, -1, 2)
+  return [_counted(of, covered, CENTRES[at.data.name], DEVIATION) for at, of in zip(configs, points, strict=True)]
+
+
+def _counted(points: Any, covered: Callable, centres: Any, deviation: float) -> dict[str, list]:
+  """Points [seeds, n, 2] of one mixture."""
+  import numpy as np
+
+  results = [covered(each, centres, deviation) for each in points]
   return {
     "modes": [result.covered for result in results],
     "good": [result.good for result in results],

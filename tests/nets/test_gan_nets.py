@@ -139,6 +139,23 @@ def test_the_projection_is_the_products_of_features_and_the_labels_vector():
   np.testing.assert_allclose(logits, plain + projected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("critic", [MLPCritic((4,), kernels=2), DCGANCritic((4, 8), norm="none", kernels=2)])
+def test_minibatch_discrimination_tells_a_critic_that_images_are_alike(critic):
+  images = jax.random.normal(KEY, (3, 4, 4, 1))
+  variables = _start(critic, images)
+  apply = jax.jit(critic.apply)
+  logits, aux = apply(variables, images)
+  params = jax.tree.map(np.asarray, variables["params"])
+  features, projection = np.asarray(aux["features"]), params["Discrimination_0"]["projection"]
+  assert projection.shape == (features.shape[1], 2, 5)
+  rows = np.einsum("ba,akc->bkc", features, projection)
+  near = np.exp(-np.abs(rows[:, None] - rows[None]).sum(-1)).sum(1)
+  kernel, bias = params["logit"]["kernel"][:, 0], params["logit"]["bias"]
+  np.testing.assert_allclose(logits, np.concatenate([features, near], 1) @ kernel + bias, rtol=1e-4, atol=1e-5)
+  alike, _ = apply(variables, jnp.broadcast_to(images[:1], images.shape))
+  assert abs(float(alike[0] - logits[0])) > 1e-4  # the same image among copies of itself
+
+
 def test_what_does_not_fit_is_refused():
   with pytest.raises(ValueError, match="images 12x12 are not 8 times a grid; use another number of widths than 3"):
     DCGANGenerator((12, 12, 1), (8, 8, 8)).init(KEY, jnp.ones((1, 2)))
