@@ -1,0 +1,472 @@
+"""StyleGAN2's layers against numpy, its nets' sizes by hand, and what regularisation asks of them."""
+
+from functools import partial
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from genjax.nets.equalised import EqualConv, EqualDense, leaky, pixel_norm
+from genjax.nets.modulated import ModulatedConv, StyledConv, ToImage
+from genjax.nets.stylegan2 import (
+  Mapping,
+  StyleDecoder,
+  StyleGAN2Critic,
+  StyleGAN2Generator,
+  batch_deviation,
+  halvings,
+)
+from genjax.objectives.generator import path_length
+from genjax.objectives.terms import Round
+from genjax.ops.resample import down, up
+
+KEY = jax.random.key(0)
+TINY = {"base": 32, "most": 6}
+
+
+def _start(net, *args):
+  """jitted: one compilation, where flax would make one for each operation."""
+  return jax.jit(net.init)(KEY, *args)
+
+
+def _count(net, *args):
+  return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(net.init, KEY, *args)["params"]))
+
+
+def _run(net, variables, *args, **more):
+  """jitted."""
+  return jax.jit(partial(net.apply, **more))(variables, *args)
+
+
+def _normal(seed, *shape):
+  return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def _stirred(variables, seed=5, size=0.3):
+  """Every parameter moved at random: none is 0, as strengths of noise and biases are at first."""
+  leaves, form = jax.tree.flatten(variables)
+  return jax.tree.unflatten(
+    form, [np.asarray(leaf) + size * _normal(seed + i, *leaf.shape) for i, leaf in enumerate(leaves)]
+  )
+
+
+# Equalised layers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.01])
+def test_an_equalised_layers_effective_weight_is_rate_times_weight_over_the_root_of_its_inputs(rate):
+  layer, x = EqualDense(3, rate, bias=0.5), _normal(1, 4, 16)
+  params = _start(layer, x)["params"]
+  kernel, bias = np.asarray(params["kernel"], np.float64), np.asarray(params["bias"])
+  np.testing.assert_allclose(bias, 0.5 / rate, rtol=1e-6)
+  expected = np.asarray(x, np.float64) @ (kernel * rate / 4) + 0.5
+  np.testing.assert_allclose(_run(layer, {"params": params}, x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_rate_and_the_root_scale_the_gradient_too_so_that_weights_start_at_their_scale_and_learn_at_it():
+  layer, x = EqualDense(200, 0.01), _normal(1, 4, 100)
+  params = _start(layer, x)["params"]
+  np.testing.assert_allclose(params["kernel"].std(), 100, rtol=0.02)  # 1 / rate, which the rate takes back
+  gradient = jax.grad(lambda params: layer.apply({"params": params}, x).sum())(params)
+  np.testing.assert_allclose(gradient["kernel"], np.tile(x.sum(0)[:, None], (1, 200)) * 0.01 / 10, rtol=1e-4, atol=1e-6)
+  np.testing.assert_allclose(gradient["bias"], 4 * 0.01, rtol=1e-6)
+
+
+def test_an_equalised_convolution_is_that_of_its_scaled_kernel_and_its_strided_form_blurs_first():
+  x = _normal(1, 2, 4, 6, 3)
+  for layer in (EqualConv(5), EqualConv(5, down=True)):
+    params = _start(layer, x)["params"]
+    scaled = params["kernel"] / 27**0.5
+    same = partial(jax.lax.conv_general_dilated, rhs=scaled, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    taps = jnp.outer(jnp.array([1, 3, 3, 1.0]), jnp.array([1, 3, 3, 1.0]))[:, :, None, None] / 64
+    blurred = jax.lax.conv_general_dilated(
+      x,
+      jnp.tile(taps, (1, 1, 1, 3)),
+      (1, 1),
+      ((2, 2), (2, 2)),
+      dimension_numbers=("NHWC", "HWIO", "NHWC"),
+      feature_group_count=3,
+    )
+    expected = (
+      same(blurred, window_strides=(2, 2), padding=((0, 0), (0, 0)))
+      if layer.down
+      else same(x, window_strides=(1, 1), padding=((1, 1), (1, 1)))
+    )
+    np.testing.assert_allclose(_run(layer, {"params": params}, x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_1x1_convolution_of_a_halved_image_is_the_published_strided_one():
+  """The shortcut of the critic filters and halves, then mixes channels; the published one strides in the mixing."""
+  x, layer = _normal(1, 1, 6, 6, 3), EqualConv(2, 1, down=True, bias=False)
+  variables = _start(layer, x)
+  np.testing.assert_allclose(
+    _run(layer, variables, x), _run(EqualConv(2, 1, bias=False), variables, down(x)), rtol=1e-4
+  )
+
+
+def test_pixel_norm_gives_unit_mean_square_and_the_leaky_gain_keeps_the_second_moment():
+  x = 3 * _normal(1, 4, 1000)
+  np.testing.assert_allclose((pixel_norm(x) ** 2).mean(1), 1, rtol=1e-5)
+  np.testing.assert_allclose((leaky(_normal(2, 200_000)) ** 2).mean(), 1.04, rtol=0.02)  # 2 (1 + 0.2^2) / 2
+  assert jnp.isfinite(jax.grad(lambda x: pixel_norm(x).sum())(jnp.zeros(4))).all()
+
+
+# Modulated convolutions -----------------------------------------------------------------------------------------------
+
+
+def _one_kernel_each(x, style, kernel, up, demodulate):
+  """The definition: for each image a kernel of its own, scaled, divided by its length, and a loop over pixels."""
+  x, style, kernel = (np.asarray(value, np.float64) for value in (x, style, kernel))
+  batch, high, wide, _ = x.shape
+  size, features = kernel.shape[0], kernel.shape[3]
+  results = []
+  for image, scale in zip(x, style, strict=True):
+    own = kernel * scale[None, None, :, None]
+    if demodulate:
+      own = own / np.sqrt((own**2).sum((0, 1, 2)) + 1e-8)
+    if up:  # every pixel paints its kernel at twice its place
+      y = np.zeros((2 * high + 1, 2 * wide + 1, features))
+      for row in range(high):
+        for column in range(wide):
+          y[2 * row : 2 * row + 3, 2 * column : 2 * column + 3] += np.einsum("i,hwio->hwo", image[row, column], own)
+      y = np.pad(y, ((1, 1), (1, 1), (0, 0)))
+      own, size = 4 * np.einsum("hw,io->hwio", np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64, np.eye(features)), 4
+    else:
+      y = np.pad(image, ((size // 2, size // 2), (size // 2, size // 2), (0, 0)))
+    out = np.zeros((y.shape[0] - size + 1, y.shape[1] - size + 1, features))
+    for row in range(out.shape[0]):
+      for column in range(out.shape[1]):
+        out[row, column] = np.einsum("hwi,hwio->o", y[row : row + size, column : column + size], own)
+    results.append(out)
+  return np.stack(results)
+
+
+@pytest.mark.parametrize(
+  "net",
+  [
+    ModulatedConv(4),
+    ModulatedConv(4, up=True),
+    ModulatedConv(4, demodulate=False),
+    ModulatedConv(4, up=True, demodulate=False),
+    ModulatedConv(3, size=1, demodulate=False),
+  ],
+)
+def test_a_modulated_convolution_is_that_of_one_kernel_for_each_image(net):
+  x, w = _normal(1, 3, 4, 5, 6), _normal(2, 3, 7)
+  params = _stirred(_start(net, x, w))["params"]
+  style = np.asarray(w) @ np.asarray(params["style"]["kernel"]) / 7**0.5 + np.asarray(params["style"]["bias"])
+  kernel = np.asarray(params["kernel"]) / (net.size**2 * 6) ** 0.5
+  expected = _one_kernel_each(x, style, kernel, net.up, net.demodulate)
+  np.testing.assert_allclose(_run(net, {"params": params}, x, w), expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("doubled", [False, True])
+def test_a_demodulated_result_of_random_input_has_unit_variance_whatever_the_style(doubled):
+  """In the mean over channels and inside the border. A doubling blurs what it spread, which costs some of it:
+  the variance there is that of the blurred spread, 4 times the mean square of each phase's 6x6 kernel."""
+  net = ModulatedConv(128, up=doubled)
+  x, w = _normal(1, 8, 12, 12, 64), 2 * _normal(2, 8, 8)
+  y = _run(net, _start(net, x, w), x, w)[:, 2:-2, 2:-2]
+  taps = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 16
+  # 9 kernel weights of variance 1/9 each, summed into an output pixel by the taps; a quarter of pixels are not 0
+  expected = 1.0
+  if doubled:
+    expected = np.mean(
+      [
+        sum(
+          (np.array([_tap(taps, p - 2 * i + k, q - 2 * j + m) for k in range(3) for m in range(3)]) ** 2).sum() / 9
+          for i in range(-3, 4)
+          for j in range(-3, 4)
+        )
+        for p in range(2)
+        for q in range(2)
+      ]
+    )
+  np.testing.assert_allclose((y**2).mean(), expected, rtol=0.05)
+
+
+def _tap(taps, row, column):
+  return taps[row, column] if 0 <= row < 4 and 0 <= column < 4 else 0.0
+
+
+def test_a_style_times_any_number_changes_nothing_where_it_is_demodulated():
+  net, x, w = ModulatedConv(4), _normal(1, 2, 4, 4, 6), _normal(2, 2, 7)
+  params = _start(net, x, w)["params"]
+  louder = params | {"style": jax.tree.map(lambda leaf: 10 * leaf, params["style"])}
+  np.testing.assert_allclose(
+    _run(net, {"params": louder}, x, w), _run(net, {"params": params}, x, w), rtol=1e-4, atol=1e-6
+  )
+
+
+def test_noise_is_off_at_first_fixed_without_a_stream_and_new_for_every_image_with_one():
+  net, x, w = StyledConv(4), jnp.ones((2, 4, 4, 3)), jnp.ones((2, 5))
+  variables = _start(net, x, w)
+  assert variables["params"]["strength"] == 0
+  paint = lambda variables, **more: np.asarray(_run(net, variables, x, w, **more))
+  np.testing.assert_array_equal(paint(variables), paint(variables, rngs={"noise": jax.random.key(3)}))
+  loud = {"params": variables["params"] | {"strength": jnp.ones(())}}
+  np.testing.assert_array_equal(paint(loud), paint(loud))
+  fixed, fresh = paint(loud), paint(loud, rngs={"noise": jax.random.key(3)})
+  np.testing.assert_allclose(fixed[0], fixed[1], rtol=1e-6, atol=1e-6)
+  assert np.abs(fresh[0] - fresh[1]).min() > 0
+  assert not np.array_equal(fresh, paint(loud, rngs={"noise": jax.random.key(4)}))
+  other = np.asarray(_run(net.clone(place=1), loud, x, w))
+  assert not np.array_equal(other, fixed)
+
+
+def test_a_layer_to_the_image_adds_what_coarser_ones_painted_doubled():
+  net, x, w, coarser = ToImage(3), _normal(1, 2, 4, 4, 5), _normal(2, 2, 6), _normal(3, 2, 2, 2, 3)
+  variables = _start(net, x, w)
+  np.testing.assert_allclose(_run(net, variables, x, w, coarser), _run(net, variables, x, w) + up(coarser), rtol=1e-5)
+
+
+# The nets -------------------------------------------------------------------------------------------------------------
+
+
+def _dense(inputs, outputs):
+  return inputs * outputs + outputs
+
+
+def _styled(inputs, outputs, width):
+  """Kernel, style, bias, strength of noise."""
+  return 9 * inputs * outputs + _dense(width, inputs) + outputs + 1
+
+
+def _to_image(inputs, width):
+  return 3 * inputs + _dense(width, inputs) + 3
+
+
+def test_the_released_decoder_and_mapping_have_as_many_parameters_as_the_released_net_beyond_its_trunk():
+  """16.98 M in all, 10.93 M of them the trunk with its mapping."""
+  decoder = _count(StyleDecoder((32, 32, 3)), jnp.zeros((1, 8, 8, 384)), jnp.zeros((1, 384)))
+  assert decoder == 4 * _styled(384, 384, 384) + _to_image(384, 384) == 6_050_311
+  assert round(10.93 + decoder / 1e6, 2) == 16.98
+  assert _count(Mapping(384), jnp.zeros((1, 384))) == 8 * _dense(384, 384) == 1_182_720
+
+
+def test_the_decoders_channels_halve_above_64():
+  shapes = jax.eval_shape(StyleDecoder((128, 128, 3)).init, KEY, jnp.zeros((1, 8, 8, 384)), jnp.zeros((1, 384)))
+  widths = [shapes["params"][f"{kind}_{place}"]["bias"].size for place in range(4) for kind in ("up", "conv")]
+  assert widths == [384] * 6 + [192] * 2
+
+
+def test_the_32x32_nets_have_as_many_parameters_as_by_hand():
+  """Channels 512, 512, 256, 128 from 4x4 to 32x32."""
+  sides = [512, 512, 256, 128]
+  generator = 8 * _dense(512, 512) + 16 * 512 + _styled(512, 512, 512) + _to_image(512, 512)
+  for coarse, fine in pairwise(sides):
+    generator += _styled(coarse, fine, 512) + _styled(fine, fine, 512) + _to_image(fine, 512)
+  assert _count(StyleGAN2Generator((32, 32, 3), base=4096), jnp.zeros((1, 512))) == generator == 13_506_963
+  critic = _dense(3, 128) + _dense(9 * 513, 512) + _dense(16 * 512, 512) + _dense(512, 1)
+  for coarse, fine in pairwise(sides):
+    critic += _dense(9 * fine, fine) + _dense(9 * fine, coarse) + fine * coarse
+  assert _count(StyleGAN2Critic(base=4096), jnp.zeros((1, 32, 32, 3))) == critic == 13_918_849
+
+
+@pytest.mark.parametrize(("side", "grid", "styles"), [(4, 4, 2), (8, 4, 4), (16, 4, 6), (28, 7, 6), (128, 4, 12)])
+def test_any_size_that_doubling_leads_to_has_a_net(side, grid, styles):
+  shape = (side, side, 1)
+  assert side >> halvings(shape) == grid
+  generator, critic = StyleGAN2Generator(shape, 8, 2, **TINY), StyleGAN2Critic(**TINY)
+  assert generator.styles == styles
+  images, variables = jax.eval_shape(lambda z: generator.init_with_output(KEY, z), jnp.zeros((4, 6)))
+  assert images.shape == (4, *shape)
+  assert variables["params"]["painter"]["constant"].shape[:2] == (grid, grid)
+  logits, aux = jax.eval_shape(lambda x: critic.init_with_output(KEY, x), images)[0]
+  assert logits.shape == (4,)
+  assert aux["features"].shape[0] == 4
+
+
+def test_a_multiplier_multiplies_channels():
+  params = lambda **more: jax.eval_shape(StyleGAN2Critic(base=32, **more).init, KEY, jnp.zeros((1, 8, 8, 1)))["params"]
+  widths = lambda params: (params["from_image"]["bias"].size, params["last"]["bias"].size)
+  assert widths(params()) == (4, 8)
+  assert widths(params(multiplier=2.5)) == (10, 20)
+  assert widths(params(multiplier=2.5, most=12)) == (10, 12)
+
+
+def test_sizes_that_fit_nothing_are_refused():
+  with pytest.raises(ValueError, match="images 2x8; use sides of at least 4"):
+    halvings((2, 8, 1))
+  with pytest.raises(ValueError, match="no doublings lead from a grid 8x8 to images 24x24"):
+    StyleDecoder((24, 24, 3)).init(KEY, jnp.zeros((1, 8, 8, 4)), jnp.zeros((1, 4)))
+  with pytest.raises(ValueError, match=r"w has shape \(1, 3, 8\); this net takes .* \[B, 4, W\]"):
+    StyleGAN2Generator((8, 8, 1), 8, 2, **TINY).init(KEY, jnp.zeros((1, 3, 8)), method="synthesis")
+
+
+@pytest.fixture(scope="module")
+def generator():
+  """(net, variables with no 0 among them, latents)."""
+  net, latent = StyleGAN2Generator((8, 8, 2), 8, 2, **TINY), _normal(1, 3, 6)
+  return net, _stirred(_start(net, latent)), latent
+
+
+@pytest.fixture(scope="module")
+def critic():
+  net, images = StyleGAN2Critic(**TINY), _normal(1, 8, 8, 8, 2)
+  return net, _stirred(_start(net, images)), images
+
+
+def test_a_generator_is_its_mapping_then_its_synthesis_and_takes_a_w_for_each_layer(generator):
+  net, variables, latent = generator
+  w = _run(net, variables, latent, method="mapping")
+  assert w.shape == (3, 8)
+  images = _run(net, variables, w, method="synthesis")
+  assert images.dtype == jnp.float32
+  np.testing.assert_allclose(_run(net, variables, latent), images, rtol=1e-5, atol=1e-5)
+  ws = jnp.tile(w[:, None], (1, net.styles, 1))
+  synthesis = jax.jit(lambda ws: net.apply(variables, ws, method="synthesis"))
+  np.testing.assert_allclose(synthesis(ws), images, rtol=1e-5, atol=1e-5)
+  for layer in range(net.styles):  # every one of them matters, and to its own image only
+    moved = synthesis(ws.at[1, layer].add(0.5))
+    changed = jnp.abs(moved - images).max((1, 2, 3)) > 1e-4
+    assert changed.tolist() == [False, True, False]
+
+
+def test_w_does_not_know_the_length_of_a_latent(generator):
+  net, variables, latent = generator
+  mapping = lambda latent: _run(net, variables, latent, method="mapping")
+  np.testing.assert_allclose(mapping(5 * latent), mapping(latent), rtol=1e-4, atol=1e-5)
+
+
+def test_the_image_is_the_sum_of_what_each_size_paints(generator):
+  net, variables, latent = generator
+  silent = jax.tree.map(jnp.zeros_like, variables["params"]["painter"]["image_1"])
+  params = variables["params"] | {"painter": variables["params"]["painter"] | {"image_1": silent}}
+  images, seen = _run(net, {"params": params}, latent, capture_intermediates=lambda module, _: module.name == "image_0")
+  (coarse,) = seen["intermediates"]["painter"]["image_0"]["__call__"]
+  np.testing.assert_allclose(images, up(coarse), rtol=1e-5, atol=1e-6)
+
+
+def test_without_a_stream_images_are_the_same_every_time_and_with_one_they_are_not(generator):
+  net, variables, latent = generator
+  paint = jax.jit(lambda rngs: net.apply(variables, latent, rngs=rngs))
+  np.testing.assert_array_equal(paint({}), paint({}))
+  assert jnp.abs(paint({"noise": jax.random.key(1)}) - paint({"noise": jax.random.key(2)})).max() > 1e-3
+
+
+def _none_is_zero(gradients):
+  for path, leaf in jax.tree.leaves_with_path(gradients):
+    assert jnp.isfinite(leaf).all(), path
+    assert jnp.abs(leaf).max() > 0, path
+
+
+def test_gradients_reach_every_parameter_of_the_generator(generator):
+  net, variables, latent = generator
+  _none_is_zero(jax.jit(jax.grad(lambda v: (net.apply(v, latent) ** 2).sum()))(variables))
+
+
+@pytest.mark.slow
+def test_gradients_reach_every_parameter_of_the_critic_and_so_do_those_of_a_gradient_penalty(critic):
+  net, variables, images = critic
+
+  def penalty(variables):
+    slope = jax.grad(lambda x: net.apply(variables, x)[0].sum())(images)
+    return (slope**2).sum((1, 2, 3)).mean()
+
+  logits = jax.jit(jax.grad(lambda v: net.apply(v, images)[0].sum()))(variables)
+  _none_is_zero(logits)
+  second = jax.jit(jax.grad(penalty))(variables)
+  second["params"]["logit"].pop("bias")  # moves all logits alike
+  assert jax.tree.all(jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), second))
+  _none_is_zero({name: layer["kernel"] for name, layer in second["params"].items() if "kernel" in layer})
+
+
+@pytest.mark.parametrize("method", ["latent", "w", "each layer"])
+def test_the_path_length_of_a_generator_is_finite_and_so_is_its_gradient(generator, method):
+  """By the latent, as the Term has it in a step of training; by w, as the paper has it; by a w for each layer."""
+  net, variables, latent = generator
+  if method != "latent":
+    latent = _run(net, variables, latent, method="mapping")
+  if method == "each layer":
+    latent = jnp.tile(latent[:, None], (1, net.styles, 1))
+
+  @jax.jit
+  @jax.value_and_grad
+  def cost(variables):
+    paint = lambda latent: net.apply(variables, latent, method="__call__" if method == "latent" else "synthesis")
+    fake = paint(latent)
+    round = Round(lambda x: (x.sum((1, 2, 3)), {}), fake, fake, jnp.zeros(3), jnp.zeros(3), paint, latent)
+    return path_length().apply(KEY, jnp.zeros(()), round)[0]
+
+  value, gradient = cost(variables)
+  assert value > 0
+  assert jax.tree.all(jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), gradient))
+  reached = gradient["params"]["painter"]["conv_1"]["conv"]["kernel"]
+  assert jnp.abs(reached).max() > 0
+
+
+def test_a_residual_block_is_the_mean_of_both_ways_times_the_root_of_two(critic):
+  net, variables, images = critic
+  params = variables["params"]
+  silent = params | {"block_0": params["block_0"] | {"down": jax.tree.map(jnp.zeros_like, params["block_0"]["down"])}}
+  seen = _run(net, {"params": silent}, images, capture_intermediates=True)[1]["intermediates"]
+  (block,) = seen["block_0"]["__call__"]
+  (skip,) = seen["block_0"]["skip"]["__call__"]
+  np.testing.assert_allclose(block, skip / 2**0.5, rtol=1e-6)
+
+
+def test_the_deviation_is_that_of_groups_of_four_and_of_fewer_where_four_do_not_fit():
+  values = np.array([[1.0, 2.0], [5.0, 2.0], [1.0, 2.0], [5.0, 4.0], [3.0, 4.0], [3.0, 4.0]], np.float32)
+  images = lambda count: jnp.asarray(values[:count]).reshape(count, 1, 1, 2)
+  told = batch_deviation(images(4), 4)
+  assert told.shape == (4, 1, 1, 1)
+  np.testing.assert_allclose(told[:, 0, 0, 0], (2 + 0.75**0.5) / 2, rtol=1e-5)  # of 1 5 1 5 and of 2 2 2 4
+  six = batch_deviation(images(6), 4)[:, 0, 0, 0]  # groups of 3: images 0 2 4 and 1 3 5
+  odd = (np.std([1, 1, 3]) + np.std([2, 2, 4])) / 2
+  np.testing.assert_allclose(six[::2], odd, rtol=1e-4)
+  np.testing.assert_allclose(six[1::2], (np.std([5, 5, 3]) + np.std([2, 4, 4])) / 2, rtol=1e-4)
+  np.testing.assert_allclose(batch_deviation(images(5), 4), 1e-4, rtol=1e-4)  # 5 has no divisor under 4 but 1
+  np.testing.assert_allclose(batch_deviation(images(1), 4), 1e-4, rtol=1e-4)
+
+
+def test_a_batch_over_eight_devices_is_judged_as_on_one(critic):
+  net, variables, _ = critic
+  images = _normal(4, 16, 8, 8, 2)
+  alone = _run(net, variables, images)[0]
+  mesh = Mesh(np.array(jax.devices()), ("data",))
+  spread = jax.device_put(images, NamedSharding(mesh, PartitionSpec("data")))
+  everywhere = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
+  logits = _run(net, everywhere, spread)[0]
+  np.testing.assert_allclose(logits, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_nets_are_near_float32_ones_and_their_results_float32(generator, critic):
+  for (net, variables, x), rough in ((generator, 0.1), (critic, 0.1)):
+    exact, half = (_run(one, variables, x) for one in (net, net.clone(dtype=jnp.bfloat16)))
+    if isinstance(exact, tuple):
+      exact, half = exact[0], half[0]
+    assert half.dtype == jnp.float32
+    assert jnp.abs(half - exact).max() < rough * jnp.abs(exact).max()
+
+
+@pytest.mark.slow
+def test_labels_change_images_and_logits_and_are_asked_for():
+  labels = jnp.array([0, 1, 2])
+  paint, latent = StyleGAN2Generator((8, 8, 1), 8, 2, **TINY, classes=3), jnp.tile(_normal(1, 1, 6), (3, 1))
+  images = _run(paint, _start(paint, latent, labels), latent, labels)
+  judge = StyleGAN2Critic(**TINY, classes=3)
+  logits, _ = _run(judge, _start(judge, images, labels), jnp.tile(images[:1], (3, 1, 1, 1)), labels)
+  for told in (images, logits):
+    assert all(jnp.abs(told[i] - told[i - 1]).max() > 1e-4 for i in range(3))
+  for net, x in ((paint, latent), (judge, images)):
+    with pytest.raises(ValueError, match="the net got no labels and has classes=3"):
+      net.init(KEY, x)
+
+
+@pytest.mark.slow
+def test_a_decoder_takes_one_w_or_one_for_each_layer_and_every_token_paints_its_place():
+  net, tokens, w = StyleDecoder((8, 8, 3), base=64, most=6), _normal(1, 2, 4, 4, 5), _normal(2, 2, 7)
+  variables = _stirred(_start(net, tokens, w))
+  paint = jax.jit(net.apply)
+  images = paint(variables, tokens, w)
+  assert images.shape == (2, 8, 8, 3)
+  np.testing.assert_allclose(paint(variables, tokens, jnp.tile(w[:, None], (1, 3, 1))), images, rtol=1e-5, atol=1e-6)
+  _none_is_zero(jax.jit(jax.grad(lambda v: (net.apply(v, tokens, w) ** 2).sum()))(variables))
+  moved = jnp.abs(paint(variables, tokens.at[0, 0, 0].add(1.0), w) - images)
+  assert moved[0, 0, 0].max() > 1e-4
+  assert moved[0, 7, 7].max() == 0  # kernels of 3, 4 and 3 do not reach so far
+  assert moved[1].max() == 0
