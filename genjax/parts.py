@@ -29,6 +29,8 @@ NETS = {
   "sn_gan_resnet": "genjax.nets.resnet_gan:SpectralResNetCritic",
   "vitgan": "genjax.nets.vitgan:ViTGANCritic",
   "vit": "genjax.nets.vit:ViTCritic",
+  "stylegan2": "genjax.nets.stylegan2:StyleGAN2Critic",
+  "biggan": "genjax.nets.biggan:BigGANCritic",
 }
 GENERATORS = {
   "dcgan": "genjax.nets.dcgan:DCGANGenerator",
@@ -36,6 +38,9 @@ GENERATORS = {
   "resnet": "genjax.nets.resnet_gan:ResNetGenerator",
   "vitgan": "genjax.nets.vitgan:ViTGANGenerator",
   "vit": "genjax.nets.vit:ViTGenerator",
+  "stylegan2": "genjax.nets.stylegan2:StyleGAN2Generator",
+  "biggan": "genjax.nets.biggan:BigGANGenerator",
+  "transgan": "genjax.nets.transgan:TransGANGenerator",
 }
 EMBEDDINGS = {  # images [B, H, W, C] -> (features [B, d], aux), with `train`
   "conv4": "genjax.nets.conv4:Conv4",
