@@ -1,8 +1,9 @@
 """What is known of each objective: its paper, its formula, and the settings of the optimiser and the step it needs.
 
 Settings are the paper's own where it names them, else those of its usual implementation; they have the names of
-systems.gan. Equation numbers are given only where the seeds print them. All losses are written as they are minimised;
-D is the critic's logit, s its sigmoid, x real, g = G(z) fake, C and G the two losses.
+systems.gan. READ says which were read in a seed or in released code, and where. Equation numbers are given only where
+the seeds print them. All losses are written as they are minimised; D is the critic's logit, s its sigmoid, x real,
+g = G(z) fake, C and G the two losses.
 
 No JAX is imported here: `genjax objectives` and the command line read it.
 
@@ -297,6 +298,31 @@ ROWS = {
 }
 
 
+# Where the settings of a row were read, and what is different there. Those of the other rows are from memory: their
+# papers were not at hand.
+READ = {
+  "wgan_gp": "all: seed 001, Algorithm 1",
+  "wasserstein": "all: martinarjovsky/WassersteinGAN main.py",
+  "mmd_gan": "all: OctoberChang/MMD-GAN mmd_gan.py, util.py; there only the encoder is clipped, in seed 002 all is",
+  "hinge": "all: pfnet-research/sngan_projection configs/sn_cifar10_unconditional.yml",
+  "sn_gan": "all: pfnet-research/sngan_projection configs/sn_cifar10_unconditional.yml",
+  "relativistic": "all: AlexiaJM/RelativisticGAN code/stable.sh",
+  "relativistic_average": "all: AlexiaJM/RelativisticGAN code/stable.sh",
+  "relativistic_hinge": "all: AlexiaJM/RelativisticGAN code/stable.sh",
+  "began": "all: carpedm20/BEGAN-tensorflow config.py, which is not the authors'",
+  "r1": "LMescheder/GAN_stability configs/default.yaml: RMSprop there, which is Adam with b1 0 but for its start",
+  "r2": "LMescheder/GAN_stability configs/default.yaml: RMSprop there, which is Adam with b1 0 but for its start",
+  "mode_seeking": "all: HelenMao/MSGAN DCGAN-Mode-Seeking/model.py; there with weight decay 1e-4",
+  "regularised": "all but gamma: rothk/Stabilizing_GANs igul222_GANs/gan_64x64.py; gamma is 0.1 there",
+  "r1_lazy": "NVlabs/stylegan2 training/training_loop.py; there rate and b2 are adjusted to the lazy steps",
+  "style_gan": "NVlabs/stylegan2 training/training_loop.py; there as r1_lazy, and path length in one of 4 steps",
+  "big_gan": "critic_steps, b1, b2: google/compare_gan example_configs/biggan_imagenet128.gin; rates 1e-4, 5e-4 there",
+  "lecam": "weight: google/lecam-gan biggan_cifar/scripts/lc-biggan-cifar10.sh; both rates 2e-4, critic_steps 4 there",
+  "local_stability": "b1: locuslab/gradient_regularized_gan gaussian-toy.py; rate 1e-4 and weight 0.5 there",
+  "fisher": "rho and the multiplier's step: tomsercu/FisherGAN main.py; RMSprop, rate 5e-5, critic_steps 5 there",
+}
+
+
 def table() -> str:
   """All rows as text, each with its paper, its formula, and what it needs; for `genjax objectives`."""
   return "\n".join(_told(name, row) for name, row in ROWS.items())
@@ -306,7 +332,14 @@ def _told(name: str, row: Row) -> str:
   needs = " ".join(
     f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in row.needs.items()
   )
-  lines = {"paper": row.paper, "loss": row.equation, "needs": needs, "reads": ", ".join(row.reads), "note": row.note}
+  lines = {
+    "paper": row.paper,
+    "loss": row.equation,
+    "needs": needs,
+    "from": READ.get(name, "memory") if needs else "",
+    "reads": ", ".join(row.reads),
+    "note": row.note,
+  }
   body = (f"  {label:<6}{text}" for label, text in lines.items() if text)
   wrapped = (textwrap.fill(line, 118, subsequent_indent=" " * 8, break_long_words=False) for line in body)
   return "\n".join([name, *wrapped])

@@ -15,7 +15,7 @@ from players import FEATURES, LATENT, build, critic_of, data, generator_of, loss
 from worked import RANDOM, VALUES, Numbers
 
 from genjax import parts
-from genjax.objectives.rows import ROWS, table
+from genjax.objectives.rows import READ, ROWS, table
 from genjax.objectives.terms import play
 from genjax.objectives.zoo import OBJECTIVES, f_gan, relativistic_average, winn_objective
 
@@ -228,6 +228,10 @@ def test_the_listing_tells_every_row_with_its_paper_and_what_it_needs():
   assert sum(line.startswith("  paper") for line in lines) == len(ROWS)
   assert any("b2=0.99" in line for line in lines)
   assert any("no divergence at 0.9" in line for line in lines)
+  told = [line for line in lines if line.startswith("  from")]
+  assert len(told) == sum(bool(row.needs) for row in ROWS.values())
+  assert sum("memory" in line for line in told) == len(told) - len(READ)
+  assert set(READ) <= {name for name, row in ROWS.items() if row.needs}
 
 
 def test_importing_the_listing_starts_no_jax():
