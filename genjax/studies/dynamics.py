@@ -1,7 +1,12 @@
-"""How update rules and penalties move the Dirac-GAN, beside what theory says of a step near its equilibrium.
+"""How update rules and penalties move the Dirac-GAN and the bilinear game, beside what theory says of a step.
 
-The data are all 0, the generator's one point is theta, D(x) = phi x. Near (0, 0) a step of gradient descent is a 2x2
-matrix; the modulus of its largest eigenvalue is the rate at which the pair leaves or comes home.
+Dirac-GAN: the data are all 0, the generator's one point is theta, D(x) = phi x. Near (0, 0) a step of gradient descent
+is a 2x2 matrix; the modulus of its largest eigenvalue is the rate at which the pair leaves or comes home.
+
+Bilinear game: the critic minimises -phi' A theta, the generator phi' A theta. A singular value s of A turns a plane of
+its own, at each step by a factor of sqrt(1 + h^2 s^2), and with consensus of weight w by |1 - h w s^2 + i h s|. R1 of
+D(x) = phi' A x is half the squared length of A' phi, the local stability term that of A theta: either takes h w s^2
+from one of the two diagonal entries.
 
 Papers   Mescheder, Geiger & Nowozin 2018, arXiv:1801.04406; Nagarajan & Kolter 2017, arXiv:1706.04156;
          Mescheder, Nowozin & Geiger 2017, arXiv:1705.10461; Metz et al. 2017, arXiv:1611.02163
@@ -9,6 +14,7 @@ Checked  tests/systems/test_updates.py: the matrices, entry by entry; tests/stud
 """
 
 import os
+from functools import partial
 from typing import Any, NamedTuple
 
 RATE = 0.2
@@ -40,6 +46,62 @@ RULES = {
   ),
   "unrolled": Rule("minimax", {}, {**TOGETHER, "unroll": 5}, ((1, -H / 2), (H / 2, 1 - H * 5 * H / 2))),
 }
+
+
+BILINEAR = ((1.0, 0.5), (-0.3, 0.8))  # A
+WEIGHT = 1.0  # of whatever a rule adds
+BILINEAR_RULES = ("simultaneous", "consensus", "R1", "local stability")
+
+
+def bilinear_matrix(name: str, s: float) -> tuple[tuple[float, float], tuple[float, float]]:
+  """One step of (phi, theta) in the plane of the singular value s."""
+  pull = H * WEIGHT * s**2
+  at_critic = pull if name in ("consensus", "R1") else 0.0
+  at_generator = pull if name in ("consensus", "local stability") else 0.0
+  return ((1 - at_critic, H * s), (-H * s, 1 - at_generator))
+
+
+def bilinear_modulus(name: str) -> float:
+  """Of the largest eigenvalue of a step, over all planes."""
+  import numpy as np
+
+  singular = np.linalg.svd(np.asarray(BILINEAR))[1]
+  return max(float(np.abs(np.linalg.eigvals(np.asarray(bilinear_matrix(name, s)))).max()) for s in singular)
+
+
+def bilinear_path(name: str, steps: int) -> Any:
+  """(phi, theta) before and after each step, [steps + 1, 4] float64.
+
+  Args:
+    name: of BILINEAR_RULES.
+    steps: of gradient descent at RATE, from phi = (1, 0), theta = (0, 1).
+  """
+  import jax
+  import jax.numpy as jnp
+  import numpy as np
+
+  from genjax.systems import updates
+
+  matrix = jnp.asarray(BILINEAR)
+  value = lambda phi, theta: phi @ matrix @ theta
+  add = {  # what each player minimises besides
+    "R1": (lambda phi, theta: WEIGHT / 2 * ((matrix.T @ phi) ** 2).sum(), lambda phi, theta: 0.0),
+    "local stability": (lambda phi, theta: 0.0, lambda phi, theta: WEIGHT / 2 * ((matrix @ theta) ** 2).sum()),
+  }.get(name, (lambda phi, theta: 0.0, lambda phi, theta: 0.0))
+  game = updates.Game(
+    lambda phi, theta: (add[0](phi, theta) - value(phi, theta), None),
+    lambda phi, theta: (add[1](phi, theta) + value(phi, theta), None),
+  )
+  rule = partial(updates.consensus, weight=WEIGHT) if name == "consensus" else updates.simultaneous
+
+  def body(place, _):
+    moves = rule(game, *place)
+    place = (place[0] - H * moves.critic, place[1] - H * moves.generator)
+    return place, jnp.concatenate(place)
+
+  start = (jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]))
+  run = jax.jit(lambda: jax.lax.scan(body, start, length=steps)[1])
+  return np.concatenate([np.concatenate(start)[None], np.asarray(run(), np.float64)])
 
 
 def path(name: str, start: tuple[float, float], steps: int) -> Any:
@@ -87,7 +149,7 @@ def modulus(name: str) -> float:
 
 
 def dynamics(workdir: str, *, seeds: int = 1, quiet: bool = False, steps: int = 300) -> str:
-  """The rates measured and by theory as text; writes dynamics.png, the path of each rule from (1, 1) and its length.
+  """The rates measured and by theory as text; writes dynamics.png: the Dirac-GAN's paths from (1, 1), all distances.
 
   Args:
     workdir: gets the picture.
@@ -102,12 +164,21 @@ def dynamics(workdir: str, *, seeds: int = 1, quiet: bool = False, steps: int = 
   for name in RULES:
     near = path(name, (0.005, 0.01), 60)
     matrix = np.linalg.lstsq(near[:-1], near[1:], rcond=None)[0].T
-    lines.append(f"| {name} | {modulus(name):.4f} | {np.abs(np.linalg.eigvals(matrix)).max():.4f} |")
-  _draw(os.path.join(workdir, "dynamics.png"), {name: path(name, (1.0, 1.0), steps) for name in RULES})
+    lines.append(f"| Dirac-GAN, {name} | {modulus(name):.4f} | {np.abs(np.linalg.eigvals(matrix)).max():.4f} |")
+  for name in BILINEAR_RULES:
+    places = bilinear_path(name, 60)
+    matrix = np.linalg.lstsq(places[:-1], places[1:], rcond=None)[0].T
+    measured = np.abs(np.linalg.eigvals(matrix)).max()
+    lines.append(f"| bilinear game, {name} | {bilinear_modulus(name):.4f} | {measured:.4f} |")
+  _draw(
+    os.path.join(workdir, "dynamics.png"),
+    {name: path(name, (1.0, 1.0), steps) for name in RULES},
+    {name: bilinear_path(name, steps) for name in BILINEAR_RULES},
+  )
   return "\n".join(lines)
 
 
-def _draw(file: str, paths: dict[str, Any]) -> None:
+def _draw(file: str, paths: dict[str, Any], bilinear: dict[str, Any]) -> None:
   import io
 
   import numpy as np
@@ -125,15 +196,17 @@ def _draw(file: str, paths: dict[str, Any]) -> None:
     axis.plot(0, 0, "+", color="black")
     axis.set_title(f"{name}\nmodulus {modulus(name):.3f}", fontsize=8)
     axis.tick_params(labelsize=6)
-  axis = right.subplots()
-  for name, places in paths.items():
-    axis.plot(np.linalg.norm(places, axis=1), label=name, linewidth=1)
-  axis.set_yscale("log")
-  axis.set_ylim(1e-6, 30)
-  axis.set_xlabel("step")
-  axis.set_title("distance from the equilibrium", fontsize=9)
-  axis.legend(fontsize=7)
-  figure.suptitle(f"The Dirac-GAN from (phi, theta) = (1, 1), gradient descent at rate {RATE}", fontsize=10)
+  left.suptitle(f"The Dirac-GAN from (phi, theta) = (1, 1), gradient descent at rate {RATE}", fontsize=10)
+  games = {"the Dirac-GAN": paths, "the bilinear game": bilinear}
+  for axis, (game, lines) in zip(right.subplots(2, 1, sharex=True), games.items(), strict=True):
+    for name, places in lines.items():
+      axis.plot(np.linalg.norm(places, axis=1), label=name, linewidth=1)
+    axis.set_yscale("log")
+    axis.set_ylim(1e-6, 1e3)
+    axis.set_title(f"{game}: distance from the equilibrium", fontsize=9)
+    axis.legend(fontsize=6, ncols=2)
+    axis.tick_params(labelsize=6)
+  axis.set_xlabel("step", fontsize=8)
   content = io.BytesIO()
   figure.savefig(content, format="png", dpi=100)
   epath.Path(file).write_bytes(content.getvalue())
