@@ -1,6 +1,14 @@
-"""Where genjax keeps what it makes once: $GENJAX_CACHE, or ~/.cache/genjax."""
+"""Where genjax keeps what it makes once: $GENJAX_CACHE, or ~/.cache/genjax.
+
+Checked  tests/data/test_digits.py, tests/data/test_cifar100.py
+"""
 
 import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+
+import numpy as np
 
 
 def cache_dir() -> str:
@@ -18,3 +26,24 @@ def cache_dir() -> str:
   if not writable:
     raise OSError(f'the cache folder "{path}" cannot be written to; set GENJAX_CACHE to one that can')
   return path
+
+
+def kept_arrays(file: str, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+  """The arrays of an .npz file; made and written there where it is missing or damaged.
+
+  It is written elsewhere and then renamed: several processes may do this at once.
+  """
+  try:
+    with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as opened:
+      return dict(opened)
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # not there, or not as it was written
+    arrays = dict(make())
+  handle, scratch = tempfile.mkstemp(prefix=".keeping-", dir=os.path.dirname(file))
+  try:
+    with os.fdopen(handle, "wb") as opened:
+      np.savez(opened, **arrays)
+    os.replace(scratch, file)
+  except BaseException:
+    os.unlink(scratch)
+    raise
+  return arrays

@@ -2,7 +2,8 @@
 
     glyphs                              data/glyphs.py, in the cache after its first use
     miniimagenet, cifarfs, fc100        the released MetaOptNet's pickles of {"data", "labels"}; miniImageNet also as
-                                        learn2learn's, of {"image_data", "class_dict"}
+                                        learn2learn's, of {"image_data", "class_dict"}; the others also out of
+                                        CIFAR-100 (data/cifar100.py)
     tieredimagenet                      {split}_images.npz and {split}_labels.pkl
     folder                              a folder a split, in it a folder a class
     mock                                noise: 20 classes of 40 images a split
@@ -16,7 +17,6 @@ Checked  tests/data/test_few_shot.py
 
 import difflib
 import glob
-import io
 import os
 import pickle
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from genjax.data.cache import kept_arrays
 from genjax.data.episodes import FewShotSet, few_shot_set
 from genjax.data.images import resized
 
@@ -58,8 +59,8 @@ def few_shot(
   Args:
     name: one of NAMES.
     split: "train", "val" (or "validation"), or "test".
-    path: the folder of the published files, or of the folders of `folder`.
-    data_dir: where TFDS keeps prepared sets.
+    path: the folder of the published files, or of the folders of `folder`; cifarfs and fc100 need none.
+    data_dir: where TFDS keeps prepared sets, for the CIFAR-100 of cifarfs and fc100.
     size: pixels of the side that images are brought to; None: as they are.
     unseen_faces: glyphs' test characters in fonts of their own.
 
@@ -76,6 +77,8 @@ def few_shot(
     raise ValueError(f'split "{split}" is unknown; a few-shot set has {", ".join(SPLITS)}')
   if unseen_faces and name != "glyphs":
     raise ValueError(f"unseen_faces is about glyphs, not {name}; leave it out")
+  if data_dir is not None and name not in ("cifarfs", "fc100"):
+    raise ValueError(f"{name} takes no data_dir, which is where cifarfs and fc100 find CIFAR-100; leave it out")
   images, ids = _opened(name, split, path, data_dir, unseen_faces)
   if size is not None and images.shape[1:3] != (size, size):
     images = resized(images, size=size, channels=images.shape[3])
@@ -91,14 +94,20 @@ def _opened(
     return _glyphs("test_unseen_faces" if unseen_faces and split == "test" else split)
   if name == "mock":
     return _mock(split)
-  if path is None:
+  if path is None and name not in ("cifarfs", "fc100"):
     raise ValueError(f"{name} needs a path; set data.path to the folder of its files")
-  if not os.path.isdir(path):
+  if path is not None and not os.path.isdir(path):
     raise FileNotFoundError(f'"{path}" is no folder; set data.path to the folder of the files of {name}')
   if name == "folder":
     return _folder(path, split)
   if name == "tieredimagenet":
     return _tiered(path, split)
+  if name in ("cifarfs", "fc100"):
+    from genjax.data.cifar100 import cut_cifar100, cuts_cifar100
+
+    released = path is not None and os.path.isfile(os.path.join(path, _FILES[name][split][0]))
+    if not released and cuts_cifar100(path):
+      return cut_cifar100(name, split, path=path, data_dir=data_dir)
   return _pickled(name, split, path)
 
 
@@ -115,17 +124,13 @@ def _glyphs(split: str) -> tuple[np.ndarray, np.ndarray]:
   from genjax.data.prepared import prepare_own
 
   folder = prepare_own(Glyphs, name="glyphs")
-  kept = os.path.join(folder, f"pixels-{split}.npz")
-  try:
-    with np.load(kept, allow_pickle=False) as file:
-      return file["images"], file["labels"]
-  except (OSError, ValueError, KeyError):  # not there, or cut short
+
+  def decoded() -> dict[str, np.ndarray]:
     found = load("glyphs", split={"val": "validation"}.get(split, split), path=folder)
-  scratch = f"{kept}.{os.getpid()}"
-  with open(scratch, "wb") as file:
-    np.savez(file, images=found.images, labels=found.labels)
-  os.replace(scratch, kept)
-  return found.images, found.labels
+    return {"images": found.images, "labels": found.labels}
+
+  arrays = kept_arrays(os.path.join(folder, f"pixels-{split}.npz"), decoded)
+  return arrays["images"], arrays["labels"]
 
 
 def _folder(path: str, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -204,10 +209,7 @@ _ADMITTED = {
   ("collections", "OrderedDict"),
   ("collections", "defaultdict"),
   ("_codecs", "encode"),  # how Python 3 writes bytes in old protocols
-  ("builtins", "list"),
-  ("builtins", "dict"),
-  ("builtins", "int"),
-  ("builtins", "bytearray"),
+  *((module, name) for module in ("builtins", "__builtin__") for name in ("list", "dict", "int", "bytearray")),
 }
 
 
@@ -225,8 +227,7 @@ def read_pickle(file: str) -> Any:
     ValueError: it holds something else, or is damaged; names what was refused.
   """
   with open(file, "rb") as stream:
-    content = stream.read()
-  try:
-    return _Unpickler(io.BytesIO(content), encoding="latin1").load()
-  except Exception as error:  # a damaged pickle raises nearly anything
-    raise ValueError(f"{file} is no pickle of arrays, lists and dicts: {error}") from error
+    try:
+      return _Unpickler(stream, encoding="latin1").load()
+    except Exception as error:  # a damaged pickle raises nearly anything
+      raise ValueError(f"{file} is no pickle of arrays, lists and dicts: {error}") from error

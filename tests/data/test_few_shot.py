@@ -1,5 +1,6 @@
 """Published few-shot files, written in their formats: read, and refused where they do more than hold data."""
 
+import collections
 import os
 import pickle
 
@@ -35,6 +36,12 @@ def test_the_released_pickles_are_read_and_sorted_by_class(tmp_path, name, file,
   assert few.split == "val"
 
 
+def test_a_released_pickle_goes_before_lists_beside_it(tmp_path):
+  write(tmp_path / "FC100_val.pickle", {"data": PIXELS, "labels": LABELS})
+  (tmp_path / "val.txt").write_text("apple")
+  assert few_shot("fc100", "val", path=str(tmp_path)).class_ids == (3, 5, 7)
+
+
 def test_a_pickle_as_python_2_wrote_it_is_read(tmp_path):
   """Protocol 2 with strings of bytes: numpy's old module, and pixels as a str of latin-1."""
   head = b"\x80\x02}q\x00(U\x06labelsq\x01]q\x02(K\x01K\x00eU\x04dataq\x03cnumpy.core.multiarray\n_reconstruct\nq\x04"
@@ -45,6 +52,17 @@ def test_a_pickle_as_python_2_wrote_it_is_read(tmp_path):
   (tmp_path / "CIFAR_FS_train.pickle").write_bytes(head + b"U\x06\x00\x7f\x80\xff\x01\x02q\x11tq\x12bu.")
   few = few_shot("cifarfs", "train", path=str(tmp_path))
   np.testing.assert_array_equal(few.images.ravel(), [255, 1, 2, 0, 127, 128])
+
+
+def test_labels_may_be_an_array_or_numbers_of_numpy_and_classes_a_default_dict(tmp_path):
+  for protocol in (2, 5):
+    for labels in (np.asarray(LABELS), [np.int64(label) for label in LABELS], tuple(LABELS)):
+      write(tmp_path / "FC100_train.pickle", {"data": PIXELS, "labels": labels}, protocol)
+      assert few_shot("fc100", "train", path=str(tmp_path)).class_ids == (3, 5, 7)
+    classes = collections.defaultdict(list, {"n01": [0, 2, 4], "n02": [1, 3, 5]})
+    write(tmp_path / "mini-imagenet-cache-train.pkl", {"image_data": PIXELS, "class_dict": classes}, protocol)
+    few = few_shot("miniimagenet", "train", path=str(tmp_path))
+    np.testing.assert_array_equal(few.images, PIXELS[[0, 2, 4, 1, 3, 5]])
 
 
 def test_learn2learns_layout_of_miniimagenet_is_read(tmp_path):
@@ -122,6 +140,7 @@ def test_mock_sets_have_classes_of_their_own_and_any_size():
     ("fc100", {"path": "/nowhere"}, "no folder"),
     ("glyphs", {"path": "/"}, "takes no path"),
     ("mock", {"unseen_faces": True}, "unseen_faces"),
+    ("mock", {"data_dir": "/"}, "takes no data_dir"),
   ],
 )
 def test_what_cannot_be_opened_says_why(name, more, said):
