@@ -143,6 +143,7 @@ def test_the_projection_is_the_products_of_features_and_the_labels_vector():
 def test_minibatch_discrimination_tells_a_critic_that_images_are_alike(critic):
   images = jax.random.normal(KEY, (3, 4, 4, 1))
   variables = _start(critic, images)
+  variables["params"]["Discrimination_0"]["projection"] *= 30  # at the start all images are near one another
   apply = jax.jit(critic.apply)
   logits, aux = apply(variables, images)
   params = jax.tree.map(np.asarray, variables["params"])
@@ -153,7 +154,9 @@ def test_minibatch_discrimination_tells_a_critic_that_images_are_alike(critic):
   kernel, bias = params["logit"]["kernel"][:, 0], params["logit"]["bias"]
   np.testing.assert_allclose(logits, np.concatenate([features, near], 1) @ kernel + bias, rtol=1e-4, atol=1e-5)
   alike, _ = apply(variables, jnp.broadcast_to(images[:1], images.shape))
-  assert abs(float(alike[0] - logits[0])) > 1e-4  # the same image among copies of itself
+  copies = features[0] @ kernel[:-2] + 3 * kernel[-2:].sum() + bias  # an image among two copies of itself
+  np.testing.assert_allclose(alike, np.full(3, copies), rtol=1e-4, atol=1e-5)
+  assert abs(copies - logits[0]) > 1e-4
 
 
 def test_what_does_not_fit_is_refused():

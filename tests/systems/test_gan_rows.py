@@ -51,3 +51,18 @@ def test_every_row_takes_steps_that_stay_finite_and_move_the_generator(row):
   moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), before.params.generator, state.params.generator)
   assert all(jax.tree.leaves(moved))
   assert step._cache_size() == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", PLAYED)
+@pytest.mark.parametrize("rule", [{"system.unroll": 2}, {"system.order": "simultaneous", "system.consensus": 0.5}])
+def test_every_row_can_be_unrolled_and_brought_to_consensus(row, rule):
+  """Traced, not compiled: each rule differentiates the losses once more, and all of them have that derivative."""
+  small = {"data.batch": 8, "system.critic_steps": 1, "generator.widths": (8,), "net.widths": (8,), **rule}
+  parts = build(settings(f"gan_ring:{row}", small | ({"objective.features": 8} if row == "denoising" else {})))
+  batch = parts.data.batch(0)
+  state = jax.eval_shape(parts.system.init, jax.random.key(0), batch)
+  after, _ = jax.eval_shape(parts.system.step, jax.random.key(0), state, batch)
+  assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(
+    lambda leaf: (leaf.shape, leaf.dtype), state
+  )
