@@ -167,8 +167,10 @@ def tiny(config: ConfigDict) -> None:
       net.width, net.depth, net.heads, net.ratio = 16, 1, 2, 2
     if "base" in net:
       net.base = 256
-    if net.name in ("biggan", "transgan"):
+    if net.name == "biggan":
       net.width = 16
+    if net.name == "transgan":
+      net.width, net.depths = 64, (1, 1, 1)
   if "mapping_depth" in config.generator:
     config.generator.mapping_depth = 1
   config.system.latent = 16

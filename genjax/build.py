@@ -5,7 +5,7 @@ Below this file and parts.py there are no configs: every section of one becomes 
 Checked  tests/test_main.py
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -74,6 +74,29 @@ def _canvas(config: ConfigDict, shape: tuple[int, int, int], made: Made) -> Call
     return draw(key, stages(state), n, mesh.size, spread)
 
   return canvas
+
+
+def by_latents(latents: Any, options: Mapping[str, Any]) -> tuple[Callable[[Any], Any], int | None, int]:
+  """Of `genjax sample`: key -> images of --truncation, --interpolate or --mix; the columns of their grid, their number.
+
+  Raises:
+    UsageError: numbers that make no picture, or a generator of one style to be mixed.
+  """
+  from genjax.ops import latents as draw
+
+  psi, across, mix = options.get("truncation", 1.0), options.get("interpolate"), options.get("mix", False)
+  if psi < 0 or (across is not None and (across < 2 or mix)):
+    raise UsageError("--truncation takes 0 or more, --interpolate 2 or more; --mix is another picture")
+  if mix and latents.styles < 2:
+    raise UsageError("--mix is for generators whose images are made of several w; this one has one style")
+  if psi != 1:
+    print("truncated " + ("towards the mean of w" if latents.has_w else f"by latents times {psi:g}: no w here"))
+  rows = options.get("n", 64 if across is None and not mix else 8)
+  if across is not None:
+    return lambda key: draw.interpolated(key, latents, rows, across, psi), across, rows * across
+  if mix:
+    return lambda key: draw.mixed(key, latents, rows, rows, latents.styles // 2, psi), rows + 1, (rows + 1) ** 2
+  return lambda key: draw.sampled(key, latents, rows, psi), None, rows
 
 
 def _averaged(config: ConfigDict) -> bool:

@@ -26,6 +26,7 @@ USAGE = """genjax COMMAND --config NAME|FILE.py[:ARG] [--config.KEY=VALUE ...] [
   bench      speed, memory and operations of a config on this machine
   study      an experiment of several runs: a table and a picture
   objectives the adversarial objectives, with papers, equations and what each needs
+  convert    weights of the authors' MetaOptNet as .npz
 
 `genjax COMMAND --help` shows examples. Configs here: """
 
@@ -49,11 +50,15 @@ HELP = {
   genjax sample --workdir runs/digits --n 256 --seed 3 --out digits.png
   genjax sample --workdir runs/digits --n 10000 --out digits.npz     # uint8 [n, H, W, C]
   genjax sample --workdir runs/brick --config.sample.size=512        # winn_texture: a picture of any size
+  genjax sample --workdir runs/vitgan_digits --truncation 0.7 --interpolate 10
 
   --config      default: the workdir's own config.json
   --n           how many (default 64; 1 where the config has a section `sample`)
   --seed        of the draw (default 0)
   --out         .png: one grid, or the one picture; .npz: array "images"; default <workdir>/samples.png
+  --truncation  of a generator with latents: how far from the mean of w, 1 as trained; without w: factor of its latents
+  --interpolate rows of so many images from one latent to another, --n rows (default 8): linear in w, else on an arc
+  --mix         styles of the images at the left of the rows, and of those above the columns for the finer half
   --step        checkpoint to use (default: the newest); best: the one that config.train.best keeps
 """,
   "evaluate": """genjax evaluate: measures the newest checkpoint of a workdir; prints JSON, every number with its card.
@@ -82,13 +87,22 @@ HELP = {
   --workdir     default runs/study_<name>; the same command again does only what is missing
   --seeds       runs of each row, with seeds 0, 1, ...
   --quiet       only the table on the terminal
-  --config      of few_shot_*: the config that its runs share, and --config.KEY=VALUE to change it
+  --config      of few_shot_* and memory: the config that its runs share, and --config.KEY=VALUE to change it
 
 """,
   "objectives": """genjax objectives: every row of the zoo, with its paper, its equation and the settings that it needs.
 
   genjax objectives
   genjax train --config gan_digits:hinge      # any row with a generator
+""",
+  "convert": """genjax convert: weights of the authors' MetaOptNet for genjax; PyTorch is not needed, no pickle is run.
+
+  genjax convert --from best_model.pth --net resnet12
+  genjax convert --from experiments/last_epoch.pth --net conv4 --out conv4.npz
+
+  --from        best_model.pth, last_epoch.pth, epoch_10.pth ...
+  --net         resnet12, conv4 or r2d2
+  --out         default: the name of the checkpoint, with .npz, here; genjax.convert.load_variables reads it
 """,
 }
 
@@ -100,11 +114,20 @@ def step_or_best(text: str) -> int | str:
 
 OPTIONS = {  # what a command takes beside --config and --workdir, with the type of each
   "train": {"quiet": bool},
-  "sample": {"n": int, "seed": int, "out": str, "step": step_or_best},
+  "sample": {
+    "n": int,
+    "seed": int,
+    "out": str,
+    "step": step_or_best,
+    "truncation": float,
+    "interpolate": int,
+    "mix": bool,
+  },
   "evaluate": {"seed": int, "step": step_or_best},
   "bench": {"seconds": float, "json": bool},
   "study": {"seeds": int, "quiet": bool, "config": str},
   "objectives": {},
+  "convert": {"from": str, "net": str, "out": str},
 }
 
 
@@ -137,6 +160,8 @@ def parse(argv: list[str]) -> Request:
     if rest:
       raise UsageError(f"objectives takes nothing more, not {rest[0]!r}")
     return Request(command, None, "", {})
+  if command == "convert":
+    return _convert(rest)
   known = {"config": str, "workdir": str, **OPTIONS[command]}
   given, overrides = _words(command, rest, known)
   config = _config_of(command, given.get("config"), given.get("workdir"))
@@ -160,6 +185,25 @@ def _study(rest: list[str]) -> Request:
   if overrides:
     options["overrides"] = dict(overrides)
   return Request("study", None, given.get("workdir") or f"runs/study_{study}", {"name": study, **options})
+
+
+def _convert(rest: list[str]) -> Request:
+  from genjax.parts import EMBEDDINGS
+
+  given, overrides = _words("convert", rest, OPTIONS["convert"])
+  if overrides:
+    raise UsageError(f"convert takes no --config.{overrides[0][0]}: a checkpoint needs no config")
+  if "from" not in given:
+    raise UsageError("--from is missing; it takes a checkpoint such as best_model.pth")
+  nets = ", ".join(EMBEDDINGS)
+  if "net" not in given:
+    raise UsageError(f"--net is missing; there are {nets}")
+  if given["net"] not in EMBEDDINGS:
+    raise UsageError(f"no --net {given['net']!r}{nearest(given['net'], EMBEDDINGS)}; there are {nets}")
+  out = given.get("out", f"{Path(given['from']).stem}.npz")
+  if not out.endswith(".npz"):
+    raise UsageError(f"--out {out!r}; use a name that ends in .npz")
+  return Request("convert", None, "", {**given, "out": out})
 
 
 def _words(command: str, rest: list[str], known: Mapping[str, type]) -> tuple[dict[str, str], list[tuple[str, str]]]:

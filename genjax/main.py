@@ -13,7 +13,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from genjax.build import Judge, ModeJudge, Parts, build, judge
+from genjax.build import Judge, ModeJudge, Parts, build, by_latents, judge
 from genjax.command import (
   HELP,
   USAGE,
@@ -133,9 +133,16 @@ def _sample(request: Request) -> int:
   parts = build(request.config)
   if parts.system.sample is None:
     raise UsageError(f"system {request.config.system.name} has no samples")
+  chosen = {"truncation", "interpolate", "mix"} & set(request.options)
+  if chosen and "latents" not in parts.views:
+    raise UsageError(f"--{min(chosen)} is for generators with latents; system {request.config.system.name} has none")
   state, step = restored(request.config, request.workdir, parts, request.options.get("step"))
   key = jax.random.key(request.options.get("seed", 0))
-  if parts.canvas is None:
+  columns = None
+  if chosen:
+    picture, columns, count = by_latents(parts.views["latents"](state), request.options)
+    images = jax.jit(picture)(key)
+  elif parts.canvas is None:
     images = jax.jit(parts.system.sample, static_argnums=2)(key, state, count)
   else:
     mesh = make_mesh()
@@ -144,7 +151,7 @@ def _sample(request: Request) -> int:
   if out.endswith(".npz"):
     np.savez_compressed(out, images=images)
   else:
-    log.save_png(out, images[0] if count == 1 and parts.canvas else log.grid(images))
+    log.save_png(out, images[0] if count == 1 and parts.canvas else log.grid(images, columns))
   print(f"{count} images of step {step} in {out}")
   return 0
 
@@ -209,7 +216,21 @@ def _objectives() -> int:
   return 0
 
 
-COMMANDS = {"train": _train, "sample": _sample, "evaluate": _evaluate, "bench": _bench, "study": _study}
+def _convert(request: Request) -> int:
+  from genjax.convert import convert
+
+  print(convert(*(request.options[key] for key in ("from", "net", "out"))))
+  return 0
+
+
+COMMANDS = {
+  "train": _train,
+  "sample": _sample,
+  "evaluate": _evaluate,
+  "bench": _bench,
+  "study": _study,
+  "convert": _convert,
+}
 
 
 # Workdirs -------------------------------------------------------------------------------------------------------------

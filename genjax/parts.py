@@ -77,7 +77,8 @@ class Made(NamedTuple):
 
   `views` are ways to read a state: name -> (state) -> function of images [B, H, W, C] in [-1, 1]. "score" gives f [B],
   "classify" class logits [B, K], both by the weights that sample. "stages", where there is a cascade, gives a sequence
-  of ops.canvas.Stage instead; "episodes", of a few-shot system, a function of episodes to logits [E, m, K].
+  of ops.canvas.Stage instead; "episodes", of a few-shot system, a function of episodes to logits [E, m, K]; "latents",
+  of a generator with latents, an ops.latents.Latents.
   """
 
   system: Any
@@ -223,7 +224,40 @@ def _gan(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) -
     variables = {"params": state.params.critic, **state.moving.critic}
     return lambda images: critic.apply(variables, images)[0]
 
-  return Made(system, kernels, {"score": score} if told is None else {})
+  views = {"latents": _latents(config, generator)} | ({"score": score} if told is None else {})
+  return Made(system, kernels, views)
+
+
+def _latents(config: ConfigDict, generator: Any) -> Callable[[Any], Any]:
+  """The view of a state as ops.latents.Latents, by the weights that sample."""
+  from functools import partial
+
+  from genjax.ops.latents import Latents
+  from genjax.systems.gan import draw_latents
+
+  has_w = hasattr(type(generator), "mapping") and hasattr(type(generator), "synthesis")
+  told = {key: config.system[key] for key in ("latent", "prior") if key in config.system}
+  classes = config.system.get("classes")
+
+  def latents(state):
+    params = {"params": state.params.generator, **state.moving.generator}
+    variables = params if state.ema is None else state.ema
+    apply = lambda method: (
+      lambda x, labels: generator.apply(
+        variables, x, *(() if classes is None or method == "synthesis" else (labels,)), method=method
+      )
+    )
+    return Latents(
+      draw=partial(draw_latents, **told),
+      mapping=apply("mapping") if has_w else lambda latent, labels: latent,
+      paint=apply("synthesis") if has_w else apply(None),
+      has_w=has_w,
+      normal=told.get("prior", "normal") == "normal",
+      styles=getattr(generator, "styles", 1) if has_w else 1,
+      classes=classes,
+    )
+
+  return latents
 
 
 def _d2gan(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) -> Made:
@@ -237,7 +271,8 @@ def _d2gan(config: ConfigDict, shape: tuple[int, int, int], classes: int | None)
     variables = {"params": state.params.critic, **state.moving.critic}
     return lambda images: Twins(*critics).apply(variables, images)[0]
 
-  return Made(system, _painting(system, shape, config.data.batch), {"score": score})
+  views = {"score": score, "latents": _latents(config, generator)}
+  return Made(system, _painting(system, shape, config.data.batch), views)
 
 
 def _adagan(config: ConfigDict, shape: tuple[int, int, int], classes: int | None) -> Made:

@@ -113,6 +113,7 @@ def test_evaluate_prints_numbers_with_cards(workdir, capsys):
   [
     ("sample", ["--out", "x.gif"], "x.gif"),
     ("sample", ["--n", "0"], "--n 0"),
+    ("sample", ["--truncation", "0.5"], "is for generators with latents; system winn has none"),
     ("sample", ["--workdir", "/nowhere/at/all"], "no checkpoints"),
     ("train", ["--config.data.name=mnits"], "mnist"),
     ("train", ["--config.data.name=folder"], "path"),

@@ -103,12 +103,45 @@ def test_other_words_are_refused():
       load_config(f"vitgan_cifar10:{arg}")
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+  """A workdir of one step."""
+  workdir = str(tmp_path_factory.mktemp("run"))
+  words = ["--config", "vitgan_digits:tiny,nobcr", "--workdir", workdir]
+  assert main(["train", *words, "--quiet"]) == 0
+  return workdir
+
+
 @pytest.mark.slow
-def test_a_tiny_one_trains_by_the_command_without_its_data(tmp_path):
-  for name in ("vitgan_cifar10:tiny", "vitgan_digits:tiny,r1"):
-    words = ["--config", name, "--config.data.name=mock", "--workdir", str(tmp_path / name[:12])]
-    assert main(["train", *words, "--quiet"]) == 0
-    assert main(["sample", "--workdir", str(tmp_path / name[:12]), "--n", "4"]) == 0
+@pytest.mark.parametrize(
+  ("words", "count"),
+  [
+    (["--n", "5", "--truncation", "0.5"], 5),
+    (["--n", "2", "--interpolate", "4"], 8),
+    (["--n", "2", "--interpolate", "3", "--truncation", "0.7"], 6),
+    (["--n", "2", "--mix"], 9),
+  ],
+)
+def test_it_is_sampled_by_its_latents(words, count, trained, tmp_path):
+  out = str(tmp_path / "images.npz")
+  assert main(["sample", "--workdir", trained, *words, "--out", out]) == 0
+  images = np.load(out)["images"]
+  assert images.shape == (count, 8, 8, 1)
+  assert images.std() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("words", "says"),
+  [
+    (["--interpolate", "1"], "--interpolate 2 or more"),
+    (["--truncation", "-1"], "--truncation takes 0 or more"),
+    (["--mix", "--interpolate", "4"], "--mix is another picture"),
+  ],
+)
+def test_pictures_that_there_are_not_are_refused(words, says, trained, capsys):
+  assert main(["sample", "--workdir", trained, *words]) == 2
+  assert says in capsys.readouterr().err
 
 
 def test_nets_take_types_and_remat_as_words():

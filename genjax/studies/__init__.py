@@ -15,6 +15,8 @@ STUDIES = {  # name -> function, number of seeds unless told, what it shows
   "modes": ("genjax.studies.modes:modes", 5, "modes covered on ring and grid by every objective"),
   "dynamics": ("genjax.studies.dynamics:dynamics", 1, "the Dirac-GAN under every update rule, beside theory"),
   "vanishing": ("genjax.studies.vanishing:vanishing", 3, "the generator's gradient as its critic nears the optimum"),
+  "vitgan_gradients": ("genjax.studies.vitgan:gradients", 3, "figure 3.4 on digits: gradients of R1, SN and L2 + ISN"),
+  "memory": ("genjax.studies.vitgan:memory", 1, "time and memory of a step, with and without bCR and remat"),
   "few_shot_heads": ("genjax.studies.few_shot:heads", 3, "Table 4.3: heads on one embedding, accuracy and time"),
   "few_shot_shots": ("genjax.studies.few_shot:shots", 1, "figure 4.2: accuracy over the shots of training"),
   "few_shot_iterations": ("genjax.studies.few_shot:iterations", 1, "figure 4.3: accuracy over the solver's iterations"),

@@ -151,10 +151,7 @@ def gan(
   optimizers = Pair(make(rate, critic_steps), make(generator_rate or rate, 1))
   ahead = make(rate, critic_steps, unrolled=True)
 
-  def draw(key: Array, n: int) -> Array:
-    if prior == "normal":
-      return jax.random.normal(key, (n, latent))
-    return jax.random.uniform(key, (n, latent), minval=-1.0, maxval=1.0)
+  draw = partial(draw_latents, latent=latent, prior=prior)
 
   def judge(params: Any, moving: Any, labels: tuple[Array, ...]) -> Callable:
     """The critic as it trains: images -> (logits, aux); aux["moving"] are its other collections after this pass."""
@@ -333,6 +330,13 @@ def gan(
     return {"f_real": f(images[0]).astype(jnp.float32).mean(), "f_fake": f(fake).astype(jnp.float32).mean()}
 
   return System(init, step, sample, evaluate)
+
+
+def draw_latents(key: Array, n: int, *, latent: int = 128, prior: Literal["normal", "uniform"] = "normal") -> Array:
+  """Latents [n, latent] of a prior, see `gan`, whose defaults these are."""
+  if prior == "normal":
+    return jax.random.normal(key, (n, latent))
+  return jax.random.uniform(key, (n, latent), minval=-1.0, maxval=1.0)
 
 
 def _parts(

@@ -1,0 +1,194 @@
+"""ViTGAN on digits: the gradient norm of its critic over training (figure 3.4), and what a step costs.
+
+Papers   ViTGAN  Lee et al. 2022, arXiv:2107.04589; figure 3.4 of the thesis: R1 and SN of a vanilla critic have spikes
+         of gradient, L2 attention with improved spectral normalisation has none
+Departs  8x8 digits for CIFAR-10, CelebA and LSUN. The norm is that of the gradient of the whole loss, penalties
+         and consistency included, at every step. A spike is a norm beside the median of its run's last half.
+Checked  tests/studies/test_vitgan_study.py
+"""
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genjax.studies.runs import kept, settings
+
+ROWS = {"R1": "r1", "SN": "sn", "L2 + ISN": "l2-isn"}  # words of vitgan_digits
+
+
+# Gradients ------------------------------------------------------------------------------------------------------------
+
+
+def gradients(
+  workdir: str,
+  *,
+  seeds: int = 3,
+  quiet: bool = False,
+  rows: Mapping[str, str] = ROWS,
+  overrides: Mapping[str, Any] | None = None,
+) -> str:
+  """The table as text; writes <word>.json of each row, vitgan_gradients.json and vitgan_gradients.png.
+
+  The same command again trains only the rows that are missing.
+
+  Args:
+    workdir: gets them.
+    seeds: 0, 1, ... of each row.
+    quiet: nothing on the terminal.
+    rows: name to a word of vitgan_digits.
+    overrides: of config keys, for every run.
+  """
+  from genjax.train.log import read_json
+
+  os.makedirs(workdir, exist_ok=True)
+  found: dict[str, Any] = {}
+  for name, word in rows.items():
+    value = read_json(os.path.join(workdir, f"{word}.json"))
+    if value is None or len(value["norms"]) < seeds:
+      value = measured(word, seeds=seeds, overrides=overrides)
+      kept(workdir, word, value)
+      if not quiet:
+        print(f"{name}: Frechet distances {[round(number, 1) for number in value['frechet']]}", flush=True)
+    found[name] = {key: numbers[:seeds] for key, numbers in value.items()}
+  kept(workdir, "vitgan_gradients", found)
+  _write(os.path.join(workdir, "vitgan_gradients.png"), {name: value["norms"] for name, value in found.items()})
+  return table(found)
+
+
+def measured(word: str, *, seeds: int, overrides: Mapping[str, Any] | None = None) -> dict[str, list]:
+  """ "norms" [seeds][steps] of the critic's gradient, and "frechet" [seeds] of the last state; one compilation."""
+  import jax
+
+  from genjax.build import build, judge
+
+  norms, distances, step = [], [], None
+  for seed in range(seeds):
+    config = settings(f"vitgan_digits:{word}", overrides, seed=seed)
+    parts = build(config)
+    if step is None:
+      init, step = jax.jit(parts.system.init), jax.jit(parts.system.step, donate_argnums=1)
+      sample, judged = jax.jit(parts.system.sample, static_argnums=2), judge(config, parts)
+    key = jax.random.key(seed)
+    state, told = init(key, parts.data.batch(0)), []
+    for i in range(config.train.steps):
+      state, metrics = step(jax.random.fold_in(key, i), state, parts.data.batch(i))
+      told.append(metrics["critic_gradient"])
+    norms.append([float(value) for value in told])
+    distances.append(judged(jax.random.fold_in(key, 2**31), state, sample)["frechet"] if judged else float("nan"))
+  return {"norms": norms, "frechet": distances}
+
+
+def table(found: Mapping[str, Mapping[str, Sequence]]) -> str:
+  """A line for every row; of each seed, joined by commas: median, and how far the dearest steps are above it."""
+  import numpy as np
+
+  lines = [
+    "| critic | median norm | 99th percentile / median | largest / median | Frechet distance |",
+    "|---|---|---|---|---|",
+  ]
+  for name, value in found.items():
+    late = [np.asarray(norms)[len(norms) // 2 :] for norms in value["norms"]]
+    middle = [np.median(norms) for norms in late]
+    spikes = [np.quantile(norms, 0.99) / median for norms, median in zip(late, middle, strict=True)]
+    largest = [norms.max() / median for norms, median in zip(late, middle, strict=True)]
+    cells = [", ".join(f"{number:.3g}" for number in numbers) for numbers in (middle, spikes, largest)]
+    lines.append(f"| {name} | {' | '.join(cells)} | {', '.join(f'{number:.1f}' for number in value['frechet'])} |")
+  lines.append("of the last half of each run's steps; one number for each seed")
+  return "\n".join(lines)
+
+
+def draw(norms: Mapping[str, Any], figure: Any = None) -> Any:
+  """The norms over steps, one panel for each row, on one scale. Returns the figure, for a notebook.
+
+  Args:
+    norms: name -> [seeds, steps].
+    figure: a matplotlib Figure; None: a new one.
+  """
+  import numpy as np
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(3.4 * len(norms), 3.2), layout="constrained") if figure is None else figure
+  axes = figure.subplots(1, len(norms), sharey=True, squeeze=False)[0]
+  for axis, (name, curves) in zip(axes, norms.items(), strict=True):
+    for seed, curve in enumerate(curves):
+      axis.plot(np.asarray(curve), linewidth=0.6, alpha=0.8, label=f"seed {seed}")
+    axis.set(yscale="log", xlabel="step", title=name)
+  axes[0].set_ylabel("norm of the critic's gradient")
+  axes[0].legend(fontsize=7)
+  return figure
+
+
+def _write(path: str, norms: Mapping[str, Any]) -> None:
+  from etils import epath
+  from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+  figure = draw(norms)
+  FigureCanvasAgg(figure)
+  content = io.BytesIO()
+  figure.savefig(content, format="png", dpi=100)
+  epath.Path(path).write_bytes(content.getvalue())
+
+
+# Memory ---------------------------------------------------------------------------------------------------------------
+
+
+def memory(
+  workdir: str,
+  *,
+  seeds: int = 1,
+  quiet: bool = False,
+  base: str = "vitgan_cifar10",
+  overrides: Mapping[str, Any] | None = None,
+  seconds: float = 1.0,
+) -> str:
+  """Seconds and temporary memory of a step, with bCR or not, with remat or not, as text; writes memory.json.
+
+  Args:
+    workdir: gets it.
+    seeds: nothing here depends on them.
+    quiet: nothing on the terminal.
+    base: a config whose objective is `vitgan` and whose nets take `remat`.
+    overrides: of its keys; unless told otherwise the data are `mock` and a batch is 16 images.
+    seconds: of measuring each row; three steps are timed, however long they take.
+  """
+  import jax
+
+  from genjax.build import build
+  from genjax.train.bench import bench
+
+  del seeds
+  os.makedirs(workdir, exist_ok=True)
+  found = []
+  for weight in (0.0, 10.0):
+    for remat in (False, True):
+      change = {"objective.real": weight, "objective.fake": weight, "generator.remat": remat, "net.remat": remat}
+      config = settings(base, {"data.name": "mock", "data.batch": 16, **(overrides or {}), **change})
+      parts = build(config)
+      report = bench(parts.system, parts.data.batch, key=jax.random.key(0), seconds=seconds, samples=0)
+      told = report.to_dict()
+      found.append(
+        {"bcr": weight > 0, "remat": remat, **{key: told[key] for key in ("step_ms", "step_flops", "memory")}}
+      )
+      if not quiet:
+        print(f"bCR {weight > 0}, remat {remat}: {told['step_ms']:.0f} ms a step", flush=True)
+  kept(workdir, "memory", {"rows": found, "device": told["device_kind"], "cpu": told["cpu"], "images": told["images"]})
+  return cost_table(found, f"{base}, {told['images']} images a step, {told['devices']} x {told['device_kind']}")
+
+
+def cost_table(found: Sequence[Mapping[str, Any]], of: str) -> str:
+  """A line for every row."""
+  lines = ["| bCR | remat | seconds a step | temporary memory, MiB | GFLOP a step |", "|---|---|---:|---:|---:|"]
+  word = {False: "no", True: "yes"}
+  for row in found:
+    temp = "not told" if row["memory"]["temp"] is None else f"{row['memory']['temp'] / 2**20:,.0f}"
+    cells = (
+      word[row["bcr"]],
+      word[row["remat"]],
+      f"{row['step_ms'] / 1e3:.2f}",
+      temp,
+      f"{row['step_flops'] / 1e9:,.0f}",
+    )
+    lines.append(f"| {' | '.join(cells)} |")
+  lines.append(f"{of}; seconds by the median step, memory by XLA's plan beside the state")
+  return "\n".join(lines)
