@@ -21,16 +21,18 @@ SIZE = {"patch": 2, "width": 32, "depth": 2, "heads": 4}
 def get_config(arg: str = "") -> ConfigDict:
   if {"biggan", "transgan"} & set(arg.split(",")):
     raise ValueError("biggan and transgan are nets for 32x32; use another word")
-  paper = load_config(f"vitgan_cifar10:{arg}")
+  tiny = "tiny" in arg.split(",")
+  paper = load_config(f"vitgan_cifar10:{arg}").unlock()
   config = load_config("gan_digits:non_saturating").unlock()
   config.generator, config.net, config.objective = (
     ConfigDict(paper[name]) for name in ("generator", "net", "objective")
   )
   for net in (config.generator, config.net):
-    net.update({key: value for key, value in SIZE.items() if key in net})
-    if "base" in net:
+    size = {"patch": 2} if tiny else SIZE
+    net.update({key: value for key, value in size.items() if key in net})
+    if "base" in net and not tiny:
       net.base = 512
-  if "mapping_depth" in config.generator:
+  if "mapping_depth" in config.generator and not tiny:
     config.generator.mapping_depth = 2
   for key in ("critic_steps", "rate", "b1", "b2", "warmup_steps", "augment"):
     config.system[key] = paper.system[key]
@@ -47,7 +49,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.train.steps = STEPS
   config.train.evaluate_every = config.train.sample_every = 500
   config.train.checkpoint_every = 500
-  if "tiny" in arg.split(","):
+  if tiny:
     for key, value in paper.train.items():
       config.train[key] = value
     config.data.batch, config.metrics.name = paper.data.batch, ""

@@ -26,6 +26,7 @@ def gradients(
   seeds: int = 3,
   quiet: bool = False,
   rows: Mapping[str, str] = ROWS,
+  steps: int = 600,
   overrides: Mapping[str, Any] | None = None,
 ) -> str:
   """The table as text; writes <word>.json of each row, vitgan_gradients.json and vitgan_gradients.png.
@@ -37,6 +38,7 @@ def gradients(
     seeds: 0, 1, ... of each row.
     quiet: nothing on the terminal.
     rows: name to a word of vitgan_digits.
+    steps: of each run, at a constant rate.
     overrides: of config keys, for every run.
   """
   from genjax.train.log import read_json
@@ -46,7 +48,7 @@ def gradients(
   for name, word in rows.items():
     value = read_json(os.path.join(workdir, f"{word}.json"))
     if value is None or len(value["norms"]) < seeds:
-      value = measured(word, seeds=seeds, overrides=overrides)
+      value = measured(word, seeds=seeds, steps=steps, overrides=overrides)
       kept(workdir, word, value)
       if not quiet:
         print(f"{name}: Frechet distances {[round(number, 1) for number in value['frechet']]}", flush=True)
@@ -56,7 +58,7 @@ def gradients(
   return table(found)
 
 
-def measured(word: str, *, seeds: int, overrides: Mapping[str, Any] | None = None) -> dict[str, list]:
+def measured(word: str, *, seeds: int, steps: int, overrides: Mapping[str, Any] | None = None) -> dict[str, list]:
   """ "norms" [seeds][steps] of the critic's gradient, and "frechet" [seeds] of the last state; one compilation."""
   import jax
 
@@ -64,14 +66,15 @@ def measured(word: str, *, seeds: int, overrides: Mapping[str, Any] | None = Non
 
   norms, distances, step = [], [], None
   for seed in range(seeds):
-    config = settings(f"vitgan_digits:{word}", overrides, seed=seed)
+    change = {"system.decay_steps": None, "train.steps": steps, **(overrides or {})}
+    config = settings(f"vitgan_digits:{word}", change, seed=seed)
     parts = build(config)
     if step is None:
       init, step = jax.jit(parts.system.init), jax.jit(parts.system.step, donate_argnums=1)
       sample, judged = jax.jit(parts.system.sample, static_argnums=2), judge(config, parts)
     key = jax.random.key(seed)
     state, told = init(key, parts.data.batch(0)), []
-    for i in range(config.train.steps):
+    for i in range(steps):
       state, metrics = step(jax.random.fold_in(key, i), state, parts.data.batch(i))
       told.append(metrics["critic_gradient"])
     norms.append([float(value) for value in told])

@@ -17,8 +17,8 @@ SMALL = {
 
 @pytest.mark.slow
 def test_norms_of_every_seed_are_kept_and_found_again(tmp_path):
-  rows, few = {"R1": "r1"}, SMALL | {"train.steps": 4, "system.decay_steps": 4}
-  told = gradients(str(tmp_path), seeds=2, quiet=True, rows=rows, overrides=few)
+  rows = {"R1": "r1"}
+  told = gradients(str(tmp_path), seeds=2, quiet=True, rows=rows, steps=4, overrides=SMALL)
   assert told.splitlines()[2].startswith("| R1 | ")
   kept = json.loads((tmp_path / "vitgan_gradients.json").read_text())
   norms = np.asarray(kept["R1"]["norms"])
@@ -27,7 +27,7 @@ def test_norms_of_every_seed_are_kept_and_found_again(tmp_path):
   assert not np.array_equal(*norms)
   assert (tmp_path / "vitgan_gradients.png").stat().st_size > 1000
   before = (tmp_path / "r1.json").stat().st_mtime_ns
-  assert gradients(str(tmp_path), seeds=2, quiet=True, rows=rows, overrides=few) == told
+  assert gradients(str(tmp_path), seeds=2, quiet=True, rows=rows, steps=4, overrides=SMALL) == told
   assert (tmp_path / "r1.json").stat().st_mtime_ns == before
 
 
