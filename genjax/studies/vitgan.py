@@ -17,6 +17,9 @@ from genjax.studies.runs import kept, settings
 ROWS = {"R1": "r1", "SN": "sn", "L2 + ISN": "l2-isn"}  # words of vitgan_digits
 
 
+WIDTH = 32  # of both nets' tokens: nine runs in minutes
+
+
 # Gradients ------------------------------------------------------------------------------------------------------------
 
 
@@ -66,7 +69,8 @@ def measured(word: str, *, seeds: int, steps: int, overrides: Mapping[str, Any] 
 
   norms, distances, step = [], [], None
   for seed in range(seeds):
-    change = {"system.decay_steps": None, "train.steps": steps, **(overrides or {})}
+    narrow = {"generator.width": WIDTH, "net.width": WIDTH}
+    change = {"system.decay_steps": None, "train.steps": steps, **narrow, **(overrides or {})}
     config = settings(f"vitgan_digits:{word}", change, seed=seed)
     parts = build(config)
     if step is None:
