@@ -50,8 +50,8 @@ def filled(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
   return values
 
 
-def pictures(count: int, side: int, channels: int = 3) -> np.ndarray:
-  """Images [B, H, W, C] of the same kind."""
-  at = np.arange(count * side * side * channels, dtype=np.float64)
+def pictures(count: int, side: int, channels: int = 3, start: int = 0) -> np.ndarray:
+  """Images [B, H, W, C] of the same kind; another start, other images."""
+  at = np.arange(count * side * side * channels, dtype=np.float64) + start
   noise = 2 * ((at * (np.sqrt(7) + at % 1.3)) % 1.0) - 1
   return (noise + np.sin(at / 50)).reshape(count, side, side, channels).astype(np.float32)

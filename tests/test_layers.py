@@ -42,6 +42,7 @@ TOP = {
   "__init__.py": "main",
   "main.py": "main",
   "command.py": "main",
+  "convert.py": "main",
   "build.py": "main",
   "build_episodes.py": "main",
   "parts.py": "main",
