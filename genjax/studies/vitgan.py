@@ -2,6 +2,7 @@
 
 Papers   ViTGAN  Lee et al. 2022, arXiv:2107.04589; figure 3.4 of the thesis: R1 and SN of a vanilla critic have spikes
          of gradient, L2 attention with improved spectral normalisation has none
+Seen     README; R1 is lazy here, one step in 16, and its spikes are those steps
 Departs  8x8 digits for CIFAR-10, CelebA and LSUN. The norm is that of the gradient of the whole loss, penalties
          and consistency included, at every step. A spike is a norm beside the median of its run's last half.
 Checked  tests/studies/test_vitgan_study.py
