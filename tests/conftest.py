@@ -1,4 +1,9 @@
-"""Every test sees 8 fake CPU devices, and a silent broadcast of ranks or a warning is an error."""
+"""Every test sees 8 fake CPU devices, and a silent broadcast of ranks or a warning is an error.
+
+Nine tenths of the suite's time would be compiling, so programs are compiled in haste (two fifths less of it), and are
+kept in a folder that the workers and their children share (the small ones come back in every module: another sixth).
+`@pytest.mark.optimised` is for a test that runs its programs for long or reads what the compiler made of them.
+"""
 
 import os
 
@@ -22,6 +27,25 @@ def own_cache(tmp_path_factory):
   path = tmp_path_factory.mktemp("cache")
   os.environ["GENJAX_CACHE"] = str(path)
   return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_programs_are_kept(tmp_path_factory):
+  workers = "PYTEST_XDIST_WORKER" in os.environ
+  base = tmp_path_factory.getbasetemp()
+  settings = {
+    "jax_compilation_cache_dir": str((base.parent if workers else base) / "compiled"),
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+  }
+  for name, value in settings.items():
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+  jax.config.update("jax_disable_most_optimizations", item.get_closest_marker("optimised") is None)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -92,11 +92,11 @@ def test_winn_leaves_a_grid_and_samples_of_its_best_step(tmp_path):
     (["--config.metrics.validation=train[:20%]"], "are trained on ('train[:80%]')"),
     (["--config.metrics.split=train"], "test images of 'train' are trained on"),
     (["--config.train.best=test_error"], "a model is chosen on validation data; use validation_error, "),
-    (["--config.metrics.name=", "--config.train.evaluate_every=0"], "config.metrics.name='error' alone has validation"),
+    (["--config.metrics.name=", "--config.train.evaluate_every=0"], "'error' and 'few_shot' alone have validation"),
     (["--config.data.crop=4"], "config.data.crop=0, not 4"),
     (["--config.data.name=textures/brick", "--config.data.split=train"], "a classifier takes 2 at least"),
     (["--config.net.name=mlp"], "config.net"),
-    (["--config.metrics.name=eror"], "there is frechet, error, modes, or ''"),
+    (["--config.metrics.name=eror"], "there is frechet, error, modes, few_shot, or ''"),
   ],
 )
 def test_a_mistake_is_one_line_before_anything_is_compiled(words, told, tmp_path, capsys):

@@ -53,7 +53,6 @@ def test_the_command_line_of_a_study():
   for words, told in (
     (["study"], "which study"),
     (["study", "digts"], "did you mean digits"),
-    (["study", "digits", "--config.seed=1"], "configs of its own"),
     (["study", "digits", "--seed", "1"], "did you mean seeds"),
   ):
     with pytest.raises(UsageError, match=told):
