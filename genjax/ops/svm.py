@@ -37,12 +37,14 @@ from genjax.ops.svm_newton import (
   no_factor,
   reduced,
   stationarity,
+  steady,
   step,
   times,
 )
 
 Array = jax.Array
 GUESSES = 8  # of which bounds hold, before the interior point method takes over; 1 to 5 are usual
+REFINED = 4  # times the gradient's system
 CEILING = 60  # iterations of that method to a tolerance; 8 to 20 are usual
 
 
@@ -189,7 +191,7 @@ def _backward(rule: _Rule, saved: tuple, cotangent: SVMDual) -> tuple[Array, Arr
   right, held = cotangent.alpha, jnp.isinf(weight)
   weight = jnp.where(held, 0, weight)
   adjoint, shift = reduced(factor, right, jnp.zeros(right.shape[:1], right.dtype))
-  for _ in range(2):  # the factor is of a hessian with a little more on its diagonal
+  for _ in range(REFINED):  # the factor is of a hessian with a little more on its diagonal
     miss = right - times(problem.hessian, adjoint) - weight * adjoint - shift[:, None]
     more, more_shift = reduced(factor, miss, -adjoint.sum(1))
     adjoint, shift = adjoint + more, shift + more_shift
@@ -291,7 +293,8 @@ def _interior(problem: Problem, rule: _Rule) -> _Found:
 
   start = _feasible(problem)
   first = _Found(start, start.slack, no_factor(problem), jnp.zeros((), bool))
-  return lax.while_loop(lambda carry: ~carry[0].done, advance, (first, jnp.zeros((), jnp.int32)))[0]
+  found = lax.while_loop(lambda carry: ~carry[0].done, advance, (first, jnp.zeros((), jnp.int32)))[0]
+  return found._replace(factor=factorise(problem, found.weight, extra=steady(problem)))
 
 
 def _done(problem: Problem, at: Iterate, tolerance: float) -> Array:

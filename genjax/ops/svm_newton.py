@@ -72,7 +72,7 @@ def step(problem: Problem, at: Iterate, factor: Factor, *, exact: bool) -> Itera
   then = ((at.slack + reach * ahead.slack) * (at.multiplier + reach * ahead.multiplier)).mean()
   centre = (then / mean) ** 3 * mean
   move = towards(products + ahead.slack * ahead.multiplier - centre)
-  fraction = jnp.maximum(0.99, 1 - jnp.sqrt(mean)) if exact else 0.999
+  fraction = jnp.clip(1 - jnp.sqrt(mean), 0.99, 1 - 1e-5) if exact else 0.999  # rounding would go beyond 1
   reach = jnp.minimum(1.0, fraction * _reach(at, move))
   return jax.tree.map(lambda old, change: old + reach * change, at, move)
 
@@ -90,6 +90,15 @@ def little(problem: Problem) -> Array:
   """On the diagonal it keeps the factor of a singular kernel matrix real after rounding."""
   dtype = problem.hessian.dtype
   return 2 * len(problem.hessian) * jnp.finfo(dtype).eps * problem.size + jnp.finfo(dtype).tiny
+
+
+def steady(problem: Problem) -> Array:
+  """The same for the gradient's system, which is refined.
+
+  Where more alphas of a class are free than its features have dimensions, the matrix of that class is singular even
+  though the whole system is not: with a `little` of what rounding leaves, its factor is noise, or NaN.
+  """
+  return 8 * little(problem)
 
 
 def factorise(problem: Problem, weight: Array, extra: float | None = None) -> Factor:
