@@ -14,6 +14,14 @@ Paper     Lee, Maji, Ravichandran & Soatto, CVPR 2019; chapter 4 of the disserta
 from ml_collections import ConfigDict, config_dict
 
 HEADS = ("svm", "ridge", "r2d2", "proto", "weston_watkins", "matching", "relation", "maml")
+KERNEL = {"kernel": "linear", "width": 1.0, "degree": 2}  # or rbf, polynomial
+SETTINGS = {  # of heads, to be changed by --config.head.KEY=VALUE
+  "svm": {"C": 0.1, "ridge": 0.0, **KERNEL},
+  "ridge": {"penalty": 50.0, **KERNEL},
+  "r2d2": {"penalty": 50.0, **KERNEL},
+  "weston_watkins": {"C": 0.1, **KERNEL},
+  "matching": {"sharpness": 1.0},
+}
 STEPS = 300
 
 
@@ -44,7 +52,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
   config.net = ConfigDict({"name": "conv4", "width": 32})
   if head != "maml":
-    config.head = ConfigDict({"name": head})
+    config.head = ConfigDict({"name": head, **SETTINGS.get(head, {})})
 
   config.system = ConfigDict()
   if head == "maml":

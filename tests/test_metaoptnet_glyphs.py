@@ -47,6 +47,8 @@ def test_a_run_learns_chooses_by_validation_and_is_measured_on_test_classes(tmp_
     ("--config.metrics.batch=3", "devices"),
     ("--config.metrics.name=frechet", "few_shot is for"),
     ("--config.head.name=sv", "did you mean svm"),
+    ("--config.head.c=1.0", "config.head has C, "),
+    ("--config.head.kernel=rfb", "use linear, rbf, polynomial"),
     ("--config.net.name=conv5", "did you mean conv4"),
     ("--config.data.name=glyfs", "did you mean glyphs"),
   ],
