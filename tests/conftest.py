@@ -2,7 +2,7 @@
 
 Nine tenths of the suite's time would be compiling, so programs are compiled in haste (two fifths less of it), and are
 kept in a folder that the workers and their children share (the small ones come back in every module: another sixth).
-`@pytest.mark.optimised` is for a test that runs its programs for long or reads what the compiler made of them.
+A process of its own (`genjax train` in a test) compiles as for users.
 """
 
 import os
@@ -19,6 +19,7 @@ hypothesis.settings.register_profile("shared machine", deadline=None)  # of 0.2 
 hypothesis.settings.load_profile("shared machine")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,11 +42,6 @@ def compiled_programs_are_kept(tmp_path_factory):
   for name, value in settings.items():
     jax.config.update(name, value)
     os.environ[name.upper()] = str(value)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item):
-  jax.config.update("jax_disable_most_optimizations", item.get_closest_marker("optimised") is None)
 
 
 @pytest.fixture(scope="module", autouse=True)
