@@ -1,7 +1,8 @@
 """Every test sees 8 fake CPU devices, and a silent broadcast of ranks or a warning is an error.
 
-Nine tenths of the suite's time would be compiling, so programs are compiled in haste (two fifths less of it), and are
-kept in a folder that the workers and their children share (the small ones come back in every module: another sixth).
+Most of the suite's time would be compiling, so programs are compiled in haste (two fifths less time, measured on the
+penalties' tests), and are kept in a folder that workers and their children share: the small ones come back everywhere
+(another sixth, on three files of tests/objectives).
 A process of its own (`genjax train` in a test) compiles as for users.
 """
 
