@@ -28,14 +28,7 @@ def _arguments(name):
   return [*words, *(["32,mixer", "32,released"] if name == "vitgan_lsun64" else [])]
 
 
-FEW = ("stylegan2-stylegan2", "vit-vit", "released", "32,mixer", "32,released")  # of configs that change only sizes
-
-
-def _names():
-  for name in SIDES:
-    for arg in _arguments(name):
-      few = name == "vitgan_cifar10" or arg in FEW
-      yield pytest.param(f"{name}:{arg}", marks=[] if few else pytest.mark.long)
+NAMES = [f"{name}:{arg}" for name in SIDES for arg in _arguments(name)]
 
 
 def _system(name):
@@ -55,7 +48,7 @@ def _step_traces(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(_names()))
+@pytest.mark.parametrize("name", NAMES)
 def test_every_argument_of_every_config_builds_and_starts(name):
   system, batch = _system(name)
   state = jax.eval_shape(system.init, jax.random.key(0), batch)

@@ -280,21 +280,19 @@ def _guessed(problem: Problem, rule: _Rule) -> _Found:
 def _interior(problem: Problem, rule: _Rule) -> _Found:
   """Newton steps from a strictly feasible start to the tolerance, at most `iterations` where that is said."""
 
-  def advance(carry: tuple[_Found, Array]) -> tuple[_Found, Array]:
-    """The factor of this point, and the next point unless this one is the last."""
-    (at, *_), count = carry
-    weight = at.multiplier / at.slack
-    factor = factorise(problem, weight)
-    new = step(problem, at, factor, exact=True)
+  def advance(carry: tuple[Iterate, Array, Array]) -> tuple[Iterate, Array, Array]:
+    """The next point, or this one again where it is the last."""
+    at, _, count = carry
+    new = step(problem, at, factorise(problem, at.multiplier / at.slack), exact=True)
     broken = ~(jnp.isfinite(new.alpha + new.multiplier + new.slack).all() & jnp.isfinite(new.shift).all())
     last = count >= (CEILING if rule.iterations is None else rule.iterations)
     done = broken | last | _done(problem, at, rule.tolerance)
-    return _Found(jax.tree.map(lambda now, old: jnp.where(done, old, now), new, at), weight, factor, done), count + 1
+    return jax.tree.map(lambda now, old: jnp.where(done, old, now), new, at), done, count + 1
 
-  start = _feasible(problem)
-  first = _Found(start, start.slack, no_factor(problem), jnp.zeros((), bool))
-  found = lax.while_loop(lambda carry: ~carry[0].done, advance, (first, jnp.zeros((), jnp.int32)))[0]
-  return found._replace(factor=factorise(problem, found.weight, extra=steady(problem)))
+  first = (_feasible(problem), jnp.zeros((), bool), jnp.zeros((), jnp.int32))
+  at = lax.while_loop(lambda carry: ~carry[1], advance, first)[0]
+  weight = at.multiplier / at.slack
+  return _Found(at, weight, factorise(problem, weight, extra=steady(problem)), jnp.ones((), bool))
 
 
 def _done(problem: Problem, at: Iterate, tolerance: float) -> Array:
