@@ -193,7 +193,7 @@ def _check_devices(batch: int) -> None:
 
 def metaoptnet_of(config: ConfigDict, shape: tuple[int, int, int], ways: int) -> Made:
   """Its row of parts.EPISODIC."""
-  from genjax.ops.base_learners import KERNELS
+  from genjax.ops.base_learners import kernel_of
   from genjax.systems.metaoptnet import fixed, learned, logits_of, metaoptnet
 
   net = make(EMBEDDINGS, config, "net")
@@ -202,8 +202,8 @@ def metaoptnet_of(config: ConfigDict, shape: tuple[int, int, int], ways: int) ->
     head = learned(make(RELATIONS, config, "head"), ways=ways)
   else:
     function = resolve(pick({**HEADS, **RELATIONS}, config.head, "head"))
-    if "kernel" in config.head and config.head.kernel not in KERNELS:
-      raise UsageError(f"config.head.kernel={config.head.kernel!r}; use {', '.join(KERNELS)}")
+    if "kernel" in config.head:
+      kernel_of(config.head.kernel)  # a wrong name is told now, not when the head is traced
     head = fixed(function, ways=ways, **arguments(config.head, function, "head"))
   settings = arguments(config.system, metaoptnet, "system")
   system = metaoptnet(net, head, shape=shape, ways=ways, **settings)

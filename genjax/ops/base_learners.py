@@ -59,7 +59,7 @@ def svm(
     width: of "rbf", and the unit of the inner product of "polynomial".
     degree: of "polynomial".
   """
-  of = _kernel(kernel, width, degree)
+  of = kernel_of(kernel, width, degree)
   dual = svm_dual(
     support,
     labels,
@@ -86,7 +86,7 @@ def ridge(
   degree: int = 2,
 ) -> Array:
   """Ridge regression on one-hot labels in its dual form, with the factor 2 of eq 4.11."""
-  of = _kernel(kernel, width, degree)
+  of = kernel_of(kernel, width, degree)
   return 2 * _times(of(query, support), _regressed(of(support, support), labels, ways, penalty))
 
 
@@ -102,7 +102,7 @@ def r2d2(
   degree: int = 2,
 ) -> Array:
   """Ridge regression on one-hot labels."""
-  of = _kernel(kernel, width, degree)
+  of = kernel_of(kernel, width, degree)
   return _times(of(query, support), _regressed(of(support, support), labels, ways, penalty))
 
 
@@ -134,7 +134,7 @@ def weston_watkins(
     bias: whether 1 is added to the kernel.
     C: bound of every coefficient; the released code has 1e-5.
   """
-  of, count = _kernel(kernel, width, degree), len(labels)
+  of, count = kernel_of(kernel, width, degree), len(labels)
   gram, cross = of(support, support) + bias, of(query, support) + bias
   others = (labels[:, None] + 1 + jnp.arange(ways - 1)[None, :]) % ways
   # a_ij moves the weights of the true class by x_i, and those of the j-th other class by -x_i
@@ -187,7 +187,8 @@ def _released(support: Array, labels: Array, query: Array, *, ways: int) -> Arra
   return svm(support, labels, query, ways=ways, ridge=1.0, mode="qpth", iterations=3)
 
 
-def _kernel(kernel: str | Kernel, width: float, degree: int) -> Kernel:
+def kernel_of(kernel: str | Kernel, width: float = 1.0, degree: int = 2) -> Kernel:
+  """The function that a name of KERNELS means, or the function itself. Raises ValueError for another name."""
   if not isinstance(kernel, str):
     return kernel
   if kernel not in KERNELS:
