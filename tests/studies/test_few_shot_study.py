@@ -41,5 +41,6 @@ def test_heads_shots_and_iterations_leave_tables_and_pictures(tmp_path):
 
 
 def test_a_study_with_configs_of_its_own_refuses_one(tmp_path, capsys):
-  assert main(["study", "digits", "--config", "winn_digits", "--workdir", str(tmp_path)]) == 2
-  assert "configs of its own" in capsys.readouterr().err
+  for words in (["--config", "winn_digits"], ["--config.seed=1"]):
+    assert main(["study", "digits", *words, "--workdir", str(tmp_path)]) == 2
+    assert "configs of its own" in capsys.readouterr().err
