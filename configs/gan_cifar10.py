@@ -7,13 +7,13 @@ Command   genjax train --config gan_cifar10 --config.data.path=cifar-10-binary.t
 Machine   an accelerator; not run to its end here. A step is five updates of the critic and one of the generator
 Expect    nothing: no run was made to see what it reaches
 Paper     Gulrajani et al. 2017, arXiv:1704.00028, Algorithm 1 and `gan_cifar_resnet`: lambda 10, 5 updates of the
-          critic on 64 images each, Adam at 2e-4 with b1 0, b2 0.9, both rates to 0 in 100,000 steps, linearly.
-          Miyato et al. 2018, arXiv:1802.05957, for sn_gan: hinge, the same Adam and number of updates
+          critic on 64 images each, Adam at 2e-4 with b1 0, b2 0.9, a learning rate that falls linearly to 0 in 100,000
+          steps. Miyato et al. 2018, arXiv:1802.05957, for sn_gan: hinge, the same Adam and number of updates
 Departs   The generator moves on 64 images; both codes give it 128. That code adds noise to its 8-bit images; here are
-          none. sn_gan has the steps and the decay of WGAN-GP. Labels are told to neither net.
+          none. sn_gan has the steps and the decay of WGAN-GP. Neither net sees the labels.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 STEPS = 100_000  # updates of the generator
 
@@ -25,50 +25,32 @@ def get_config(arg: str = "") -> ConfigDict:
   spectral = "sn_gan" in words
   m, critic_steps = 64, 5
 
-  config = ConfigDict()
-  config.seed = 0
+  config = ConfigDict({"seed": 0})
+  config.data = {"name": "cifar10", "batch": m * critic_steps}
 
-  config.data = ConfigDict()
-  config.data.name = "cifar10"
-  config.data.split = "train"
-  config.data.path = config_dict.placeholder(str)
-  config.data.data_dir = config_dict.placeholder(str)
-  config.data.size = 32
-  config.data.channels = config_dict.placeholder(int)
-  config.data.batch = m * critic_steps
-  config.data.flip = False
-  config.data.pad = 0
-  config.data.crop = 0
-
-  config.generator = ConfigDict({"name": "resnet", "width": 256 if spectral else 128})
-  config.net = ConfigDict({"name": "sn_gan_resnet" if spectral else "wgan_gp_32", "width": 128})
-  config.objective = ConfigDict({"name": "sn_gan"} if spectral else {"name": "wgan_gp", "weight": 10.0})
-
-  config.system = ConfigDict()
-  config.system.name = "gan"
-  config.system.latent = 128
-  config.system.prior = "normal"
-  config.system.critic_steps = critic_steps
-  config.system.optimizer = "adam"
-  config.system.rate = 2e-4
-  config.system.generator_rate = config_dict.placeholder(float)
-  config.system.b1 = 0.0
-  config.system.b2 = 0.9
-  config.system.decay_steps = STEPS
-  config.system.ema = 0.0
-  config.system.sample_batch = 500
-
-  config.train = ConfigDict()
-  config.train.steps = STEPS
-  config.train.steps_per_call = 100
-  config.train.log_every = 100
-  config.train.checkpoint_every = 5000
-  config.train.sample_every = 5000
-  config.train.evaluate_every = 10_000
-  config.train.samples = 64
-  config.train.keep = 3
-
-  config.metrics = ConfigDict({"name": "frechet", "split": "test", "samples": 5000})
+  config.generator = {"name": "resnet", "width": 256 if spectral else 128}
+  config.critic = {"name": "sn_gan_resnet" if spectral else "wgan_gp_32", "width": 128}
+  config.objective = {"name": "sn_gan"} if spectral else {"name": "wgan_gp", "weight": 10.0}
+  config.optimizer = {"name": "adam", "learning_rate": 2e-4, "b1": 0.0, "b2": 0.9, "schedule": "linear"}
+  config.system = {
+    "name": "gan",
+    "latent": 128,
+    "prior": "normal",
+    "critic_steps": critic_steps,
+    "ema": 0.0,
+    "sample_batch": 500,
+  }
+  config.train = {
+    "steps": STEPS,
+    "steps_per_call": 100,
+    "log_every": 100,
+    "checkpoint_every": 5000,
+    "sample_every": 5000,
+    "evaluate_every": 10_000,
+    "samples": 64,
+    "keep": 3,
+  }
+  config.metrics = {"frechet": {"split": "test", "samples": 5000}, "copies": {"split": "test", "samples": 5000}}
   if "tiny" in words:
     _tiny(config)
   return config
@@ -79,11 +61,11 @@ def _tiny(config: ConfigDict) -> None:
   few = 2
   config.data.batch = few * config.system.critic_steps
   config.system.sample_batch = 2 * few
-  config.train.steps = config.system.decay_steps = 2
+  config.train.steps = 2
   config.train.steps_per_call = 1
   config.train.log_every = 1
   config.train.checkpoint_every = 2
   config.train.sample_every = 0
   config.train.evaluate_every = 0
   config.train.samples = 2 * few
-  config.metrics.name = ""
+  config.metrics = {}

@@ -13,12 +13,12 @@ Paper     Lee, Maji, Ravichandran & Soatto, CVPR 2019; sections 4.4.1 and 4.4.3 
 
 from ml_collections import ConfigDict
 
-from genjax.command import load_config
+from genjax.config import load_config
 
 
 def get_config(arg: str = "") -> ConfigDict:
   words = set(filter(None, arg.split(",")))
-  config = load_config(f"metaoptnet_miniimagenet:{arg}").unlock()
+  config = load_config(f"metaoptnet_miniimagenet:{arg}")
   config.data.name = "cifarfs"
   config.data.pad = 4
   if not words & {"1shot", "5shot", "10shot", "15shot", "tiny"}:
@@ -26,5 +26,5 @@ def get_config(arg: str = "") -> ConfigDict:
   if "block" in config.net:
     config.net.block = 2
   if "smoothing" in config.system:
-    config.system.smoothing = 0.0
+    del config.system["smoothing"]
   return config

@@ -13,12 +13,12 @@ Paper     Lee, Maji, Ravichandran & Soatto, CVPR 2019; sections 4.4.1 and 4.4.3 
 
 from ml_collections import ConfigDict
 
-from genjax.command import load_config
+from genjax.config import load_config
 
 
 def get_config(arg: str = "") -> ConfigDict:
   words = set(filter(None, arg.split(",")))
-  config = load_config(f"metaoptnet_cifarfs:{arg}").unlock()
+  config = load_config(f"metaoptnet_cifarfs:{arg}")
   config.data.name = "fc100"
   if not words & {"1shot", "5shot", "10shot", "15shot", "tiny"} and config.net.name == "resnet12":
     config.data.shots = 15

@@ -9,7 +9,7 @@ Command   genjax train --config metaoptnet_miniimagenet --config.data.path=miniI
           ...:dataparallel       DropBlock as it was on four GPUs: off (reference in nets/resnet12.py)
           ...:tiny               a handful of images, to see that all works; words are joined by commas
           genjax study few_shot_heads --config metaoptnet_miniimagenet:conv4 --config.data.path=miniImageNet   Table 4.3
-          genjax bench --config metaoptnet_miniimagenet --config.data.name=mock   what a step takes, without the data
+          genjax bench --config metaoptnet_miniimagenet --config.data.name=mock_episodes   without the data
 Machine   an accelerator; not run here. A step is 8 episodes of 75 supports and 30 queries of 84x84
 Expect    svm 62.64 ± 0.61 % at 1 shot and 78.63 ± 0.46 % at 5 (the dissertation; re-runs by users of the released code:
           60.4 to 61.3, 77.4 to 78.0); ridge 61.41, 77.88; proto 59.25, 75.60; trainval 64.09, 80.00
@@ -20,7 +20,7 @@ Departs   An epoch is the released code's 1000 batches of 8 episodes; the text s
 
 from ml_collections import ConfigDict
 
-from genjax.command import load_config
+from genjax.config import load_config
 
 HEADS = ("svm", "ridge", "r2d2", "proto", "weston_watkins", "matching", "relation", "maml")
 NETS = ("resnet12", "conv4", "r2d2net")
@@ -36,7 +36,7 @@ def get_config(arg: str = "") -> ConfigDict:
     known = ", ".join((*HEADS, *NETS, *SHOTS, *OTHERS))
     raise ValueError(f"wanted one head, one net, one number of shots and the rest of {known}, joined by commas")
   head, net, shots = ((*group, default)[0] for group, default in zip(picked, ("svm", "resnet12", ""), strict=True))
-  config = load_config(f"metaoptnet_glyphs:{head}").unlock()  # all but what follows
+  config = load_config(f"metaoptnet_glyphs:{head}")  # all but what follows
   config.data.name = "miniimagenet"
   config.data.shots = SHOTS[shots] if shots else (15 if net == "resnet12" else 5)
   config.data.pad, config.data.jitter, config.data.flip = 8, 0.4, True
@@ -55,14 +55,14 @@ def get_config(arg: str = "") -> ConfigDict:
 
   epochs = 21 if "trainval" in words else 60
   if head != "maml":
-    config.system.drops = ((20 * EPOCH, 0.06), (40 * EPOCH, 0.012), (50 * EPOCH, 0.0024))
+    config.optimizer.drops = ((20 * EPOCH, 0.06), (40 * EPOCH, 0.012), (50 * EPOCH, 0.0024))
   config.train.steps = epochs * EPOCH
   config.train.steps_per_call = 20
   config.train.log_every = 100
   config.train.checkpoint_every = EPOCH
   config.train.evaluate_every = EPOCH
-  config.metrics.validation = "val"
-  config.metrics.validation_episodes = 2000
+  config.metrics.validation.split = "val"
+  config.metrics.validation.episodes = 2000
   if "trainval" in words:
     config.data.split = "trainval"
     config.train.best = ""  # the validation classes are trained on
@@ -72,9 +72,8 @@ def get_config(arg: str = "") -> ConfigDict:
 
 
 def _tiny(config: ConfigDict) -> None:
-  config.data.batch = config.metrics.batch = 1
-  config.data.shots = config.data.queries = config.metrics.queries = 1
+  config.data.batch = config.data.shots = config.data.queries = 1
   config.train.steps = config.train.checkpoint_every = config.train.evaluate_every = 2
   config.train.steps_per_call = config.train.log_every = 1
-  config.metrics.shots, config.metrics.chosen_at = (1,), 1
-  config.metrics.episodes = config.metrics.validation_episodes = 2
+  for metric in config.metrics.values():
+    metric.update({"batch": 1, "queries": 1, "shots": (1,), "chosen_at": 1, "episodes": 2})

@@ -12,17 +12,17 @@ Paper     Lee, Maji, Ravichandran & Soatto, CVPR 2019; sections 4.4.1 and 4.4.2 
 
 from ml_collections import ConfigDict
 
-from genjax.command import load_config
+from genjax.config import load_config
 
 
 def get_config(arg: str = "") -> ConfigDict:
   words = set(filter(None, arg.split(",")))
-  config = load_config(f"metaoptnet_miniimagenet:{arg}").unlock()
+  config = load_config(f"metaoptnet_miniimagenet:{arg}")
   config.data.name = "tieredimagenet"
   if not words & {"1shot", "5shot", "10shot", "15shot", "tiny"}:
     config.data.shots = 10
   if "smoothing" in config.system:
-    config.system.smoothing = 0.0
+    del config.system["smoothing"]
   if "trainval" in words and "tiny" not in words:
     config.train.steps = 52_000
   return config

@@ -13,21 +13,19 @@ Departs   As vitgan_cifar10. The thesis does not say how the aligned images were
 
 from ml_collections import ConfigDict
 
-from genjax.command import load_config
+from genjax.config import load_config
 
 
 def get_config(arg: str = "") -> ConfigDict:
-  config = load_config(f"vitgan_cifar10:{arg}").unlock()  # all but what follows
-  config.data.name = "celeb_a"
-  config.data.size = 64
-  for net in (config.generator, config.net):
+  config = load_config(f"vitgan_cifar10:{arg}")  # all but what follows
+  config.data = {"name": "tfds", "dataset": "celeb_a", "size": 64, "batch": config.data.batch, "flip": config.data.flip}
+  for net in (config.generator, config.critic):
     if "patch" in net:
       net.patch = 8
     if "depth" in net and "tiny" not in arg.split(","):
       net.depth = 6
     if net.name == "stylegan2" and "tiny" not in arg.split(","):
       net.base = 32768  # that of its paper, not of the released net for 32x32
-  config.metrics.name = ""  # a streamed set: no images to measure against
-  config.metrics.samples = 0
+  config.metrics = {}  # a streamed set: no images to measure against
   config.train.evaluate_every = 0
   return config

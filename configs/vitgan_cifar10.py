@@ -12,24 +12,25 @@ Command   genjax train --config vitgan_cifar10 --config.data.path=cifar-10-binar
             released                  the numbers of the authors' published code, where they differ
             tiny                      a handful of images in narrow nets, to see that all works
           genjax bench --config vitgan_cifar10 --config.data.name=mock   what a step takes, without the data
-Machine   an accelerator; not run to its end here. --config.generator.remat=True --config.net.remat=True for less
-          memory, --config.generator.dtype=bfloat16 --config.net.dtype=bfloat16 for speed
+Machine   an accelerator; not run to its end here. --config.generator.remat=True --config.critic.remat=True for less
+          memory, --config.generator.dtype=bfloat16 --config.critic.dtype=bfloat16 for speed
 Expect    the thesis: FID 4.92, IS 9.69, of 50,000 images by Inception's features; no run was made here to see
 Paper     Lee, Chang, Jiang, Zhang, Tu & Liu, ICLR 2022, arXiv:2107.04589; sections 3.5.1 and 3.5.3 of the dissertation:
           width 384, MLP 1536, 6 heads, 4 + 4 blocks, patches of 4; non-saturating loss; translation, colour, cutout and
-          scaling with p = 0.8; bCR 10, 10; Adam at 0.002 with b1 0, b2 0.99; batch 128; equalised rates, an average
+          scaling with p = 0.8; bCR 10, 10; Adam at 0.002 with b1 0, b2 0.99; batch 128; equalised learning rates, an
+          average of the generator
           released: github.com/mlpc-ucsd/ViTGAN, its CIFAR-10 command
 Departs   The thesis does not give these: the average's half-life (10,000 images, StyleGAN2's), the number of steps (25
           million images, as in the code that it names as its base), the latent (384, as released), R1's weight (10,
           in one of 16 steps, as in that base; Karras et al. 2020), what bCR compares (two draws, as released).
           released: its generator has residuals after the norm and spectral normalisation; attention is by products, for
-          its "L2" attention is a product with the sign turned; pixels are implicit, not by its convolutional decoder.
+          its "L2" attention is a product with its sign reversed; pixels are implicit, not by its convolutional decoder.
           transgan and biggan are trained as ViTGAN is, transgan against ViTGAN's critic.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from genjax.command import load_config
+from genjax.config import load_config
 
 IMAGES = 25_000_000
 SIZE = {"patch": 4, "width": 384, "depth": 4, "heads": 6, "ratio": 4}
@@ -130,25 +131,28 @@ def get_config(arg: str = "") -> ConfigDict:
       f"wanted one of {', '.join(NETS)}, beside it noaug or nobcr, lecam, released, tiny, joined by commas"
     )
   released = "released" in words
-  config = load_config("gan_cifar10").unlock()  # data, metrics and how often things are written
+  config = load_config("gan_cifar10")  # data, metrics and how often things are written
   generator, critic, objective = NETS[nets.pop()] if nets else ({}, STYLE_D, {}) if released else ({}, {}, {})
   more = {"norm": "isn", "residual": "normalised"} if released and "name" not in generator else {}
   config.generator = ConfigDict(_changed(VIT_G | more, generator))
-  config.net = ConfigDict(_changed(VIT_D | {"conv_projection": True, "mixing": "global"}, critic))
+  config.critic = ConfigDict(_changed(VIT_D | {"conv_projection": True, "mixing": "global"}, critic))
 
   weight = 0.0 if {"noaug", "nobcr"} & words else 1.0 if released else 10.0
   config.objective = ConfigDict({"name": "vitgan", "real": weight, "fake": weight, "gamma": 0.0, "interval": 1})
-  config.objective.moving = 0.3 if "lecam" in words else 0.0
+  config.objective.lecam = 0.3 if "lecam" in words else 0.0
   config.objective.update({"gamma": 0.1} if released else objective)
 
   config.data.batch = 64 if released else 128
   config.data.flip = released
   config.system.latent = 384
   config.system.critic_steps = 1
-  config.system.rate = 1e-3 if released else 2e-3
-  config.system.b1, config.system.b2 = 0.0, 0.99
-  config.system.decay_steps = config_dict.placeholder(int)
-  config.system.warmup_steps = 3000 if released else 0
+  config.optimizer = {
+    "name": "adam",
+    "learning_rate": 1e-3 if released else 2e-3,
+    "b1": 0.0,
+    "b2": 0.99,
+    "warmup_steps": 3000 if released else 0,
+  }
   config.system.ema_half_life = 1e6 if released else 1e4  # images
   config.system.ema_start = 1_000_000 // config.data.batch if released else 0
   config.system.augment = "" if "noaug" in words else "released" if released else "thesis"
@@ -162,7 +166,7 @@ def get_config(arg: str = "") -> ConfigDict:
 def tiny(config: ConfigDict) -> None:
   """Narrow nets on a handful of images: a step in seconds, to see that all works."""
   few = 8
-  for net in (config.generator, config.net):
+  for net in (config.generator, config.critic):
     if "heads" in net:
       net.width, net.depth, net.heads, net.ratio = 16, 1, 2, 2
     if "base" in net:
@@ -174,7 +178,7 @@ def tiny(config: ConfigDict) -> None:
   if "mapping_depth" in config.generator:
     config.generator.mapping_depth = 1
   config.system.latent = 16
-  config.system.warmup_steps = config.system.ema_start = 0
+  config.optimizer.warmup_steps = config.system.ema_start = 0
   config.data.batch = few
   config.system.sample_batch = 2 * few
   config.train.steps = 1
@@ -184,7 +188,7 @@ def tiny(config: ConfigDict) -> None:
   config.train.sample_every = 0
   config.train.evaluate_every = 0
   config.train.samples = few
-  config.metrics.name = ""
+  config.metrics = {}
 
 
 def _changed(net: dict, change: dict) -> dict:

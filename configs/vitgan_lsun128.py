@@ -3,7 +3,8 @@
 Command   genjax train --config vitgan_lsun128 --config.data.data_dir=TFDS --workdir gs://BUCKET/run
           vitgan_lsun128:WORDS   those of vitgan_cifar10: pairs, ablations, released, tiny
           genjax bench --config vitgan_lsun128 --config.data.name=mock   what a step takes, without the data
-Machine   an accelerator; not run to its end here. --config.generator.remat=True --config.net.remat=True for less memory
+Machine   an accelerator; not run to its end here. --config.generator.remat=True and --config.critic.remat=True
+          for less memory
 Expect    the thesis: FID 2.48 (1.87 with StyleGAN2's critic), by Inception's features against the training images; no
           run was made here to see
 Paper     Lee, Chang, Jiang, Zhang, Tu & Liu, ICLR 2022, arXiv:2107.04589; section 3.5.1 of the dissertation: generator
@@ -13,18 +14,18 @@ Departs   As vitgan_lsun64. The stem of the critic takes the place of its overla
 
 from ml_collections import ConfigDict
 
-from genjax.command import load_config
+from genjax.config import load_config
 
 
 def get_config(arg: str = "") -> ConfigDict:
-  config = load_config(f"vitgan_lsun64:{arg}").unlock()  # all but what follows
+  config = load_config(f"vitgan_lsun64:{arg}")  # all but what follows
   if "32" in arg.split(","):
     raise ValueError("32 is a word of vitgan_lsun64")
   config.data.size = 128
-  if "embedding" in config.net:
-    config.net.patch, config.net.embedding = 16, "stem"
+  if "embedding" in config.critic:
+    config.critic.patch, config.critic.embedding = 16, "stem"
   if "tiny" not in arg.split(","):
-    for net, depth in ((config.generator, 8), (config.net, 4)):
+    for net, depth in ((config.generator, 8), (config.critic, 4)):
       if "depth" in net:
         net.depth = depth
   return config

@@ -14,15 +14,17 @@ Departs   As vitgan_cifar10. The thesis does not say how bedrooms were cut: here
 
 from ml_collections import ConfigDict
 
-from genjax.command import load_config
+from genjax.config import load_config
 
 
 def get_config(arg: str = "") -> ConfigDict:
   words = [word for word in arg.split(",") if word not in ("", "32")]
   small = "32" in arg.split(",")
-  config = load_config(f"{'vitgan_cifar10' if small else 'vitgan_celeba64'}:{','.join(words)}").unlock()
-  config.data.name = "lsun/bedroom"
-  config.metrics.name = ""  # a streamed set: no images to measure against
-  config.metrics.samples = 0
+  config = load_config(f"{'vitgan_cifar10' if small else 'vitgan_celeba64'}:{','.join(words)}")
+  size = 32 if small else 64
+  config.data = {"name": "tfds", "dataset": "lsun/bedroom", "size": size} | {
+    key: config.data[key] for key in ("batch", "flip")
+  }
+  config.metrics = {}  # a streamed set: no images to measure against
   config.train.evaluate_every = 0
   return config

@@ -4,19 +4,19 @@ Command   genjax train --config winn_cifar10 --config.data.path=cifar-10-binary.
           winn_cifar10:cascades   five stages (WINN-5CNNs)
           winn_cifar10:exact, winn_cifar10:cascades,exact   the thesis' minibatch
           winn_cifar10:tiny           a handful of images, to see that all works
-          genjax bench --config winn_cifar10 --config.data.name=mock   what a turn takes, without the data
-Machine   an accelerator; not run to its end here. Each turn climbs 1,280 images by up to 2,000 moves
+          genjax bench --config winn_cifar10 --config.data.name=mock   what a step takes, without the data
+Machine   an accelerator; not run to its end here. In each step 1,280 images climb, by up to 2,000 moves
 Expect    the thesis' Inception score on 50,000 samples: 4.62 +- .05 (single), 5.58 +- .05 (five stages); nothing was
           measured by us
 Paper     Lee, Xu, Fan & Tu, "Wasserstein introspective neural networks", CVPR 2018, sections 2.5.1 and 2.5.5 of the
           dissertation: training images with horizontal flips, the ResNet critic of WGAN-GP, Adam at 1e-4 with b1 0,
-          b2 0.9; images by Adam at 0.01 with b1 0.9, b2 0.99; at most 10,000 images a turn
-Departs   Minibatches of 64 + 64 and 1,280 new images a turn; the thesis has 50 + 50 and 1,000. So they divide
-          over 1 to 64 devices. The word `exact` brings its numbers back, for 1, 2, 5, 10, 25 or 50 devices. The first
-          turns see 1/5, 2/5 ... of the positives, as in the released code; so are the 100 turns of a stage.
+          b2 0.9; images by Adam at 0.01 with b1 0.9, b2 0.99; at most 10,000 images a step
+Departs   Minibatches of 64 + 64 and 1,280 new images a step, which divide over 1 to 64 devices; the thesis has 50 + 50
+          and 1,000. The word `exact` brings its numbers back, for 1, 2, 5, 10, 25 or 50 devices. As in the released
+          code, the first steps see 1/5, 2/5 ... of the positives, and a stage has 100 steps.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -25,66 +25,50 @@ def get_config(arg: str = "") -> ConfigDict:
     raise ValueError("wanted single or cascades, and exact for the thesis' minibatch, tiny to try, joined by a comma")
   m, stages = 50 if "exact" in words else 64, 5 if "cascades" in words else 1
 
-  config = ConfigDict()
-  config.seed = 0
+  config = ConfigDict({"seed": 0})
+  config.data = {"name": "cifar10", "flip": True, "batch": 100 * m}  # positives a step; as many pseudo-negatives
 
-  config.data = ConfigDict()
-  config.data.name = "cifar10"
-  config.data.split = "train"
-  config.data.path = config_dict.placeholder(str)
-  config.data.data_dir = config_dict.placeholder(str)
-  config.data.size = 32
-  config.data.channels = config_dict.placeholder(int)
-  config.data.batch = 100 * m  # positives a turn; as many pseudo-negatives
-  config.data.flip = True
-  config.data.pad = 0
-  config.data.crop = 0
-
-  config.net = ConfigDict({"name": "wgan_gp_32", "width": 128})
-  config.noise = ConfigDict({"name": "decoder", "width": 512})
-  config.objective = ConfigDict({"name": "winn", "weight": 10.0})
-  config.sampler = ConfigDict({"name": "adam", "rate": 0.01, "b1": 0.9, "b2": 0.99})
-
-  config.system = ConfigDict()
-  config.system.name = "winn"
-  config.system.passes = 3
-  config.system.minibatch = m
-  config.system.rate = 1e-4
-  config.system.b1 = 0.0
-  config.system.b2 = 0.9
-  config.system.decay_steps = config_dict.placeholder(int)
-  config.system.ramp = 5
-  config.system.ema = 0.0
-  config.system.ascent_steps = 2000
-  config.system.stop = "example"
-  config.system.synthesis = 20 * m
-  config.system.synthesis_batch = 2 * m
-  config.system.initial = 200 * m
-  config.system.capacity = 2400 * m  # released code: 119,000 after a stage, on disk; here on the devices
-  config.system.policy = "reservoir"
-  config.system.pool_dtype = "uint8"
-  config.system.cascades = stages
-  config.system.cascade_steps = 100
-  config.system.starts = 200 * m
-
-  config.train = ConfigDict()
-  config.train.steps = 100 * stages
-  config.train.steps_per_call = 1
-  config.train.log_every = 1
-  config.train.checkpoint_every = 5
-  config.train.sample_every = 10
-  config.train.evaluate_every = 10
-  config.train.samples = 64
-  config.train.keep = 3
-
-  config.metrics = ConfigDict({"name": "frechet", "split": "test", "samples": 5000})
+  config.net = {"name": "wgan_gp_32", "width": 128}
+  config.noise = {"name": "decoder", "width": 512}
+  config.objective = {"name": "winn", "weight": 10.0}
+  config.sampler = {"name": "adam", "learning_rate": 0.01, "b1": 0.9, "b2": 0.99}
+  config.optimizer = {"name": "adam", "learning_rate": 1e-4, "b1": 0.0, "b2": 0.9}
+  config.system = {
+    "name": "winn",
+    "passes": 3,
+    "minibatch": m,
+    "ramp": 5,
+    "ema": 0.0,
+    "ascent_steps": 2000,
+    "stop": "example",
+    "synthesis": 20 * m,
+    "synthesis_batch": 2 * m,
+    "initial": 200 * m,
+    "capacity": 2400 * m,  # released code: 119,000 after a stage, on disk; here on the devices
+    "policy": "reservoir",
+    "pool_dtype": "uint8",
+    "cascades": stages,
+    "cascade_steps": 100,
+    "starts": 200 * m,
+  }
+  config.train = {
+    "steps": 100 * stages,
+    "steps_per_call": 1,
+    "log_every": 1,
+    "checkpoint_every": 5,
+    "sample_every": 10,
+    "evaluate_every": 10,
+    "samples": 64,
+    "keep": 3,
+  }
+  config.metrics = {"frechet": {"split": "test", "samples": 5000}, "copies": {"split": "test", "samples": 5000}}
   if "tiny" in words:
     _tiny(config)
   return config
 
 
 def _tiny(config: ConfigDict) -> None:
-  """The same net on a handful of images: a turn in seconds or minutes, to see that all works, and for bench."""
+  """The same net on a handful of images: a step in seconds or minutes, to see that all works, and for bench."""
   few = 8
   config.data.batch = config.system.synthesis = config.system.synthesis_batch = 2 * few
   config.system.minibatch = config.system.initial = few
@@ -97,4 +81,4 @@ def _tiny(config: ConfigDict) -> None:
   config.train.checkpoint_every = 2
   config.train.sample_every = 0
   config.train.evaluate_every = 0
-  config.metrics.name = ""
+  config.metrics = {}

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genjax.command import UsageError, nearest
 from genjax.data.torch_file import read_torch
-from genjax.parts import EMBEDDINGS, resolve
+from genjax.registry import UsageError, nearest, resolve
 
+RELEASED = ("resnet12", "conv4", "r2d2")  # names of such nets in a config
 LAYERS = {  # class of a net to its convolutions and their norms, in the order in which flax counts them
   "ResNet12": [
     pair
@@ -59,46 +59,58 @@ def converted(path: str | os.PathLike, net: Any) -> Converted:
   """
   if type(net).__name__ not in LAYERS:
     raise ValueError(f"{type(net).__name__} was not released with MetaOptNet; there are {', '.join(LAYERS)}")
-  said = f'"{os.fspath(path)}"'
+  file = f'"{os.fspath(path)}"'
   whole = read_torch(path)
   parts = [whole.get(name) if isinstance(whole, Mapping) else None for name in ("embedding", "head")]
   if not all(isinstance(part, Mapping) for part in parts):
     has = ", ".join(map(str, list(whole)[:5])) if isinstance(whole, Mapping) else f"a {type(whole).__name__}"
-    raise ValueError(f"{said} has {has}; wanted a checkpoint of MetaOptNet, which has embedding and head")
+    raise ValueError(f"{file} has {has}; wanted a checkpoint of MetaOptNet, which has embedding and head")
   embedding, head = parts
   if np.shape(head.get("scale")) != (1,):
     raise ValueError(
-      f"{said} has no scale of shape (1,) in its head, which has {', '.join(map(str, head)) or 'nothing'}"
+      f"{file} has no scale of shape (1,) in its head, which has {', '.join(map(str, head)) or 'nothing'}"
     )
   names = {str(name).removeprefix("module."): value for name, value in embedding.items()}
   names = {name: value for name, value in names.items() if not name.endswith(".num_batches_tracked")}
   table = _table(type(net).__name__, biases=type(net).__name__ == "R2D2Net")
-  _check_names(said, type(net).__name__, set(names), set(table))
-  flat = {place: _turned(names[name]) for name, place in table.items()}
-  return Converted(_complete(said, net, flat, {place: name for name, place in table.items()}), float(head["scale"][0]))
+  _check_names(file, type(net).__name__, set(names), set(table))
+  flat = {place: _transposed(names[name]) for name, place in table.items()}
+  return Converted(_complete(file, net, flat, {place: name for name, place in table.items()}), float(head["scale"][0]))
 
 
-def convert(path: str, net: str, out: str) -> str:
-  """The command: from a checkpoint to a file, by the net's name in a config; returns what to say. Raises UsageError."""
-  if net not in EMBEDDINGS:
-    raise UsageError(f"no --net {net!r}{nearest(net, EMBEDDINGS)}; there are {', '.join(EMBEDDINGS)}")
+def convert(path: str | os.PathLike, net: str, out: str | os.PathLike) -> str:
+  """Converts a checkpoint to a file that `load_variables` reads, and a config as `net.weights`.
+
+  Args:
+    path: see `converted`.
+    net: the name in a config of the net, which has its published widths: resnet12, conv4 or r2d2.
+    out: the file to write; its folder is made where there is none.
+
+  Returns:
+    A line that says what was written.
+
+  Raises:
+    UsageError: another net, no such file, or a checkpoint that does not fit; nothing is written then.
+  """
+  if net not in RELEASED:
+    raise UsageError(f"no --net {net!r}{nearest(net, RELEASED)}; there are {', '.join(RELEASED)}")
   try:
-    variables, scale = converted(path, resolve(EMBEDDINGS[net])())
+    variables, scale = converted(path, resolve("net", net)())
     os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
     save_variables(out, variables, scale)
   except (ValueError, OSError) as error:
     raise UsageError(str(error)) from error
-  return f"{net} of {parameters(variables):,} parameters, scale of the head {scale:g}, in {out}"
+  return f"{net} of {parameters(variables):,} parameters, scale of the head {scale:g}, in {os.fspath(out)}"
 
 
 def save_variables(path: str | os.PathLike, variables: Mapping[str, Any], scale: float) -> None:
-  """Writes variables and the head's scale as .npz: a path such as params/Conv_0/kernel to its array; no pickle."""
+  """Writes variables and the head's scale as .npz, without pickle: each array by its path, params/Conv_0/kernel."""
   with open(path, "wb") as file:  # numpy would put .npz after a name without it
     np.savez(file, **{SCALE: np.float32(scale)}, **_flat(variables))
 
 
 def load_variables(path: str | os.PathLike) -> Converted:
-  """What `save_variables` wrote. Raises FileNotFoundError, and ValueError for another file."""
+  """Reads what `save_variables` wrote. Raises FileNotFoundError, and ValueError for another file."""
   try:
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
       flat = {name: archive[name] for name in archive.files}
@@ -109,7 +121,7 @@ def load_variables(path: str | os.PathLike) -> Converted:
 
 
 def parameters(variables: Mapping[str, Any]) -> int:
-  """How many numbers are learned."""
+  """The number of learned numbers."""
   return sum(value.size for value in _flat(variables["params"]).values())
 
 
@@ -117,7 +129,7 @@ def parameters(variables: Mapping[str, Any]) -> int:
 
 
 def _table(net: str, *, biases: bool) -> dict[str, tuple[str, str, str]]:
-  """Name in the state dict to collection, layer and name of ours."""
+  """Name in PyTorch's state dict -> collection, layer and leaf in flax."""
   table = {}
   for number, (conv, norm) in enumerate(LAYERS[net]):
     table[f"{conv}.weight"] = ("params", f"Conv_{number}", "kernel")
@@ -128,11 +140,12 @@ def _table(net: str, *, biases: bool) -> dict[str, tuple[str, str, str]]:
   return table
 
 
-def _check_names(said: str, net: str, found: set[str], wanted: set[str]) -> None:
-  wrong = [f"{verb} {_some(names)}" for verb, names in (("lacks", wanted - found), ("has", found - wanted)) if names]
+def _check_names(file: str, net: str, names: set[str], wanted: set[str]) -> None:
+  """Raises ValueError unless the names of a checkpoint are those of the net; the text says whose they are."""
+  wrong = [f"{verb} {_some(some)}" for verb, some in (("lacks", wanted - names), ("has", names - wanted)) if some]
   if wrong:
-    fits = [name for name in LAYERS if set(_table(name, biases=name == "R2D2Net")) == found]
-    raise ValueError(f"{said} is no {net}: it {' and '.join(wrong)}" + (f"; it is a {fits[0]}" if fits else ""))
+    fits = [name for name in LAYERS if set(_table(name, biases=name == "R2D2Net")) == names]
+    raise ValueError(f"{file} is no {net}: it {' and '.join(wrong)}" + (f"; it is a {fits[0]}" if fits else ""))
 
 
 def _some(names: set[str]) -> str:
@@ -140,13 +153,18 @@ def _some(names: set[str]) -> str:
   return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _turned(value: Any) -> np.ndarray:
+def _transposed(value: Any) -> np.ndarray:
+  """A kernel [O, I, h, w] as [h, w, I, O]; other values as they are; float32."""
   value = np.asarray(value, np.float32)
   return np.ascontiguousarray(value.transpose(2, 3, 1, 0)) if value.ndim == 4 else value
 
 
-def _complete(said: str, net: Any, flat: dict[tuple[str, ...], np.ndarray], names: Mapping[Any, str]) -> dict[str, Any]:
-  """As `net` has them: shapes are compared, and what no checkpoint holds (counter) is zero."""
+def _complete(file: str, net: Any, flat: dict[tuple[str, ...], np.ndarray], names: Mapping[Any, str]) -> dict[str, Any]:
+  """Variables of the structure of the net's own; what no checkpoint holds (counter) is zero.
+
+  Raises:
+    ValueError: a weight of another shape than the net's.
+  """
   import jax
   import jax.numpy as jnp
 
@@ -157,7 +175,7 @@ def _complete(said: str, net: Any, flat: dict[tuple[str, ...], np.ndarray], name
   for place, value in flat.items():
     if own[place].shape != value.shape:
       raise ValueError(
-        f"{said} has {names[place]} for {'/'.join(place)} of shape {value.shape}, the net has {own[place].shape}; "
+        f"{file} has {names[place]} for {'/'.join(place)} of shape {value.shape}, the net has {own[place].shape}; "
         "use a net of the same widths"
       )
   return _nested({place: flat.get(place, np.zeros(leaf.shape, leaf.dtype)) for place, leaf in own.items()})

@@ -2,7 +2,7 @@
 # Runs genjax on this machine; the first time it makes a virtual environment with what the accelerator here needs.
 #
 #   launch/local.sh --config winn_digits --workdir runs/digits
-#   launch/local.sh sample --workdir runs/digits          # train, sample, evaluate or bench; train if none is named
+#   launch/local.sh sample --workdir runs/digits          # any command of genjax; train if none is named
 #   launch/local.sh --dry-run --config winn_digits --workdir runs/digits
 #
 # Environment: GENJAX_VENV (the virtual environment; else the active one, else .venv in the checkout),
@@ -73,7 +73,7 @@ case "${1:-}" in
     exit 0
     ;;
   "") fail "nothing to do; try: launch/local.sh --config winn_digits --workdir runs/digits" ;;
-  train | sample | evaluate | bench) ;;
+  train | sample | evaluate | encode | bench | study | objectives | convert) ;;
   *) set -- train "$@" ;;
 esac
 

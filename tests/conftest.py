@@ -1,8 +1,8 @@
 """Every test sees 8 fake CPU devices, and a silent broadcast of ranks or a warning is an error.
 
-Most of the suite's time would be compiling, so programs are compiled in haste (two fifths less time, measured on the
-penalties' tests), and are kept in a folder that workers and their children share: the small ones come back everywhere
-(another sixth, on three files of tests/objectives).
+Most of the suite's time would be compiling, so programs are compiled with few optimisations (two fifths less time,
+measured on the penalties' tests), and are kept in a folder that workers and their children share: the small ones come
+back everywhere (another sixth, on three files of tests/objectives).
 A process of its own (`genjax train` in a test) compiles as for users.
 """
 
@@ -21,6 +21,28 @@ hypothesis.settings.load_profile("shared machine")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
+
+SMOKE = (  # what other software stacks run: beginnings of names of tests
+  "tests/test_public_names.py",  # imports
+  "tests/test_cli.py",  # the command line
+  "tests/test_make.py",
+  "tests/test_registry.py",
+  "tests/test_small_runs.py",  # a config of each kind, trained
+  *(
+    f"tests/systems/test_contract.py::test_the_contract_is_kept[{name}-"
+    for name in ("winn", "gan", "metaoptnet", "vae")
+  ),
+  "tests/ops/test_qp.py",  # the solver
+  "tests/ops/test_svm.py",
+  "tests/train/test_checkpoint.py",
+  "tests/data/test_digits.py",  # the readers of prepared files
+)
+
+
+def pytest_collection_modifyitems(items):
+  for item in items:
+    if item.nodeid.startswith(SMOKE):
+      item.add_marker("smoke")
 
 
 @pytest.fixture(scope="session", autouse=True)

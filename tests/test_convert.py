@@ -10,8 +10,8 @@ import pytest
 from released_metaoptnet import filled, pictures, shapes_of
 
 import genjax.convert
+from genjax.cli import main
 from genjax.convert import converted, load_variables, parameters, save_variables
-from genjax.main import main
 from genjax.nets.conv4 import Conv4, R2D2Net
 from genjax.nets.mlp import MLPCritic
 from genjax.nets.resnet12 import ResNet12
@@ -52,12 +52,12 @@ def full(monkeypatch):
   return of
 
 
-def close(found, wanted):
-  """To rounding: of the largest value, for sums of a thousand products do not agree to the last digit."""
-  np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=3e-5 * np.abs(wanted).max())
+def close(ours, wanted):
+  """To rounding, relative to the largest value: sums of a thousand products do not agree to the last digit."""
+  np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=3e-5 * np.abs(wanted).max())
 
 
-def told(name, net, variables, keep, start):
+def outputs(name, net, variables, keep, start):
   """Features of evaluation and training, moved statistics in PyTorch's order, gradient of the first convolution."""
 
   @jax.jit
@@ -89,7 +89,7 @@ def test_a_file_of_pytorch_gives_the_features_and_the_gradient_that_pytorch_has(
   net = name.split("_")[0]
   variables, scale = converted(FIXTURES / f"{name}.pth", NARROW[net])
   assert scale == 2.5
-  for key, value in told(net, NARROW[net], variables, 1, expected[f"{net}/narrow/start"]).items():
+  for key, value in outputs(net, NARROW[net], variables, 1, expected[f"{net}/narrow/start"]).items():
     close(value, expected[f"{net}/narrow/{key}"])
 
 
@@ -97,7 +97,7 @@ def test_a_file_of_pytorch_gives_the_features_and_the_gradient_that_pytorch_has(
 @pytest.mark.parametrize("name", ["conv4", "r2d2", "resnet12"])
 def test_a_net_of_full_width_is_pytorchs_in_evaluation_training_and_gradient(name, full, expected):
   variables = full(name)
-  for key, value in told(name, WIDE[name], variables, 61, expected[f"{name}/full/start"]).items():
+  for key, value in outputs(name, WIDE[name], variables, 61, expected[f"{name}/full/start"]).items():
     close(value, expected[f"{name}/full/{key}"])
   wide = jax.jit(WIDE[name].apply)(variables, pictures(2, 84))[0]
   close(wide[:, ::251], expected[f"{name}/84/eval"])
@@ -145,7 +145,7 @@ def _checkpoint(monkeypatch, change):
 
 
 @pytest.mark.parametrize(
-  ("change", "said"),
+  ("change", "message"),
   [
     (lambda whole: whole["embedding"].pop("encoder.2.block.0.weight"), r"lacks encoder\.2\.block\.0\.weight$"),
     (lambda whole: whole["embedding"].update(extra=1), "it has extra$"),
@@ -163,9 +163,9 @@ def _checkpoint(monkeypatch, change):
     ),
   ],
 )
-def test_a_checkpoint_that_does_not_fit_is_told_why(monkeypatch, change, said):
+def test_a_checkpoint_that_does_not_fit_is_refused_with_the_reason(monkeypatch, change, message):
   _checkpoint(monkeypatch, lambda whole: result if isinstance(result := change(whole), dict | list) else None)
-  with pytest.raises(ValueError, match=said):
+  with pytest.raises(ValueError, match=message):
     converted("x.pth", NARROW["conv4"])
 
 
@@ -183,10 +183,10 @@ def test_the_command_writes_the_variables_and_says_how_many_parameters_there_are
   monkeypatch.setattr(genjax.convert, "read_torch", lambda path: whole)
   out = tmp_path / "new" / "conv4.npz"
   assert main(["convert", "--from", "best_model.pth", "--net", "conv4", "--out", str(out)]) == 0
-  said = capsys.readouterr().out
-  assert "112,832 parameters" in said
-  assert "7.5" in said
-  assert str(out) in said
+  line = capsys.readouterr().out
+  assert "112,832 parameters" in line
+  assert "7.5" in line
+  assert str(out) in line
   variables, scale = load_variables(out)
   assert scale == 7.5
   kernel = embedding["encoder.1.block.0.weight"]
@@ -194,7 +194,7 @@ def test_the_command_writes_the_variables_and_says_how_many_parameters_there_are
 
 
 @pytest.mark.parametrize(
-  ("words", "said"),
+  ("words", "message"),
   [
     (["--net", "conv4"], "--from is missing"),
     (["--from", "x.pth"], "--net is missing; it takes resnet12, conv4 or r2d2"),
@@ -207,10 +207,10 @@ def test_the_command_writes_the_variables_and_says_how_many_parameters_there_are
     (["--from", str(FIXTURES / "conv4_zip.pth"), "--net", "r2d2"], "it is a Conv4"),
   ],
 )
-def test_a_wrong_word_is_answered_on_one_line_and_nothing_is_written(words, said, tmp_path, monkeypatch, capsys):
+def test_a_wrong_word_is_answered_on_one_line_and_nothing_is_written(words, message, tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   assert main(["convert", *words]) == 2
   line = capsys.readouterr().err
-  assert said in line
+  assert message in line
   assert line.count("\n") == 1
   assert not list(tmp_path.iterdir())

@@ -1,8 +1,11 @@
-"""What `import genjax` offers without the command line."""
+"""What `import genjax` offers, to Python and to an editor."""
 
+import ast
 import importlib
+import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,10 +22,28 @@ def test_an_unknown_name_is_an_attribute_error_that_lists_the_others():
     genjax.wim  # noqa: B018
 
 
-def test_the_loop_is_a_function_of_config_and_workdir():
-  assert callable(importlib.import_module("genjax.main").train)
+def test_the_command_is_a_function_of_config_and_workdir():
+  assert callable(importlib.import_module("genjax").run.train)
 
 
-def test_importing_genjax_imports_no_jax():
-  code = "import genjax, sys; assert 'jax' not in sys.modules"
-  subprocess.run([sys.executable, "-c", code], check=True)
+def test_importing_genjax_imports_no_jax_and_prints_nothing():
+  code = "import genjax, sys; assert 'jax' not in sys.modules; genjax.winn; assert 'jax' in sys.modules"
+  done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+  assert done.stdout + done.stderr == ""
+
+
+def test_an_editor_sees_the_names_that_python_loads():
+  file = Path(genjax.__file__)
+  block = next(node for node in ast.parse(file.read_text()).body if isinstance(node, ast.If))
+  seen = {alias.asname or alias.name: f"{line.module}:{alias.name}" for line in block.body for alias in line.names}
+  loaded = {}
+  for name, home in genjax.HOMES.items():
+    module, _, there = home.partition(":")
+    loaded[name] = ":".join(module.rsplit(".", 1)) if there == "*" else f"{module}:{there or name}"
+  assert seen == loaded
+  assert (file.parent / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("name", ["gan", "folder", "batches"])
+def test_help_gives_shapes(name):
+  assert "Shapes" in inspect.getdoc(getattr(genjax, name))

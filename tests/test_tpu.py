@@ -1,4 +1,4 @@
-"""Every system compiles for Cloud TPU slices, and neither memory nor traffic follows the size of a pool, if it has one.
+"""A system of each kind compiles for a Cloud TPU slice, and neither memory nor traffic follows the size of its pool.
 
 libtpu compiles without a TPU; nothing is run. The rows are in tests/tpu_rows.py, the reading in genjax/train/plan.py.
 """
@@ -9,7 +9,7 @@ import re
 from functools import cache
 
 import pytest
-from tpu_rows import ROWS
+from tpu_rows import ROWS, SHAPE, batch_of
 
 from genjax.train import plan
 
@@ -19,31 +19,28 @@ pytestmark = [
     (platform.system(), platform.machine()) != ("Linux", "x86_64"),
     reason=f"libtpu, which compiles for TPUs, is made for Linux on x86-64 only; this is {platform.platform()}",
   ),
-  pytest.mark.parametrize("slice", ["v3:4x4", "v4:2x2x4"]),  # 32 and 16 devices
 ]
 every_row = pytest.mark.parametrize("name", ROWS)
-rows_with_a_pool = pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.capacities])
+rows_with_a_pool = pytest.mark.parametrize("name", [name for name, row in ROWS.items() if len(row.capacities) > 1])
 # A TPU holds arrays in tiles of 8 x 128 elements; flat images (ops/pool.py) fill them but for the last.
 PADDING = 1.2
 
 
 @cache
-def step_plan(name, slice, capacity):
-  return plan.compile_step(ROWS[name].build(capacity), ROWS[name].batch, plan.topology(slice))
+def step_plans(name):
+  """One for every capacity of the pool."""
+  row = ROWS[name]
+  return [plan.compile_step(row.build(size), batch_of(row), plan.topology(row.slice)) for size in row.capacities]
 
 
 @cache
-def sample_plan(name, slice):
+def sample_plan(name):
   row = ROWS[name]
-  return plan.compile_sample(row.build(capacity_of(row)), row.batch, plan.topology(slice), row.samples)
+  return plan.compile_sample(row.build(row.capacities[0]), batch_of(row), plan.topology(row.slice), row.samples)
 
 
-def capacity_of(row):
-  return row.capacities[0] if row.capacities else 0
-
-
-def pool_bytes(planned):
-  return sum(size for path, size in planned.state.items() if "pool" in path.split("/"))
+def devices_of(name):
+  return plan.topology(ROWS[name].slice).size
 
 
 def in_work(row, text):
@@ -54,60 +51,52 @@ def in_work(row, text):
 
 
 @every_row
-def test_the_step_fits(name, slice):
-  for capacity in ROWS[name].capacities or (0,):
-    planned = step_plan(name, slice, capacity)
-    assert planned.fits, planned.error
-
-
-@rows_with_a_pool
-def test_the_step_gives_every_device_its_share_of_the_pool(name, slice):
-  row, devices = ROWS[name], plan.topology(slice).size
-  for capacity in row.capacities:
-    planned = step_plan(name, slice, capacity)
-    assert planned.state["pool/images"] == capacity // devices * math.prod(row.image) * 4
-
-
-@rows_with_a_pool
-def test_the_step_updates_the_pool_in_place_and_keeps_no_copy_of_it(name, slice):
-  small, large = (step_plan(name, slice, capacity) for capacity in ROWS[name].capacities)
-  grown = {kind: large.memory[kind] - small.memory[kind] for kind in small.memory}
-  pool = pool_bytes(large) - pool_bytes(small)
-  assert small.memory["alias"] >= sum(small.state.values())
-  assert pool <= grown["argument"] <= PADDING * pool
-  assert grown["alias"] == grown["argument"] == grown["output"]
-  assert grown["temp"] < grown["argument"] / 4
+def test_the_step_fits(name):
+  assert [planned.error for planned in step_plans(name)] == [None] * len(ROWS[name].capacities)
 
 
 @every_row
-def test_the_step_sends_sums_of_gradients_and_scalars_and_no_image(name, slice):
-  planned = step_plan(name, slice, capacity_of(ROWS[name]))
+def test_the_step_sends_sums_of_gradients_and_scalars_and_no_image(name):
+  planned = step_plans(name)[0]
   assert {exchange.name for exchange in planned.collectives} == {"all-reduce"}
   parameters = sum(size for path, size in planned.state.items() if path.split("/")[0] == "params")
   # One gradient, or the gradients of the loss's summands apart; scalars beside them.
   assert sum(exchange.bytes for exchange in planned.collectives) < 5 * parameters + 1024
 
 
-@rows_with_a_pool
-def test_the_step_sends_as_much_whatever_the_capacity_of_the_pool(name, slice):
-  small, large = (step_plan(name, slice, capacity) for capacity in ROWS[name].capacities)
-  assert sorted(exchange[:3] for exchange in small.collectives) == sorted(
-    exchange[:3] for exchange in large.collectives
-  )
+@every_row
+def test_each_device_works_on_only_its_share_of_the_images(name):
+  row = ROWS[name]
+  assert max(in_work(row, step_plans(name)[0].text)) == row.in_step // devices_of(name)
 
 
 @every_row
-def test_each_device_generates_only_its_share_of_the_images(name, slice):
-  row, devices = ROWS[name], plan.topology(slice).size
-  assert max(in_work(row, step_plan(name, slice, capacity_of(row)).text)) == row.ascended // devices
-
-
-@every_row
-def test_the_sampler_fits_divides_its_work_and_sends_only_the_finished_images(name, slice):
-  row, devices, planned = ROWS[name], plan.topology(slice).size, sample_plan(name, slice)
+def test_the_sampler_fits_divides_its_work_and_sends_only_the_finished_images(name):
+  row, planned = ROWS[name], sample_plan(name)
   assert planned.fits, planned.error
-  assert max(in_work(row, planned.text)) == row.ascended // devices
+  assert max(in_work(row, planned.text)) == row.in_sample // devices_of(name)
   large = [exchange for exchange in planned.collectives if exchange.bytes > 64]
-  assert [(exchange.name, exchange.bytes) for exchange in large] == [
-    ("all-gather", row.samples * math.prod(row.image) * 4)
-  ]
+  assert [(exchange.name, exchange.bytes) for exchange in large] == [("all-gather", row.samples * math.prod(SHAPE) * 4)]
+
+
+@rows_with_a_pool
+def test_the_step_gives_every_device_its_share_of_the_pool(name):
+  shares = [planned.state["pool/images"] for planned in step_plans(name)]
+  assert shares == [size // devices_of(name) * math.prod(SHAPE) * 4 for size in ROWS[name].capacities]
+
+
+@rows_with_a_pool
+def test_the_step_updates_the_pool_in_place_and_keeps_no_copy_of_it(name):
+  small, large = step_plans(name)
+  grown = {kind: large.memory[kind] - small.memory[kind] for kind in small.memory}
+  pool = sum(large.state[path] - small.state[path] for path in small.state if "pool" in path.split("/"))
+  assert small.memory["alias"] >= sum(small.state.values())
+  assert pool <= grown["argument"] <= PADDING * pool
+  assert grown["alias"] == grown["argument"] == grown["output"]
+  assert grown["temp"] < grown["argument"] / 4
+
+
+@rows_with_a_pool
+def test_the_step_sends_as_much_whatever_the_capacity_of_the_pool(name):
+  small, large = ([exchange[:3] for exchange in planned.collectives] for planned in step_plans(name))
+  assert sorted(small) == sorted(large)

@@ -1,6 +1,6 @@
-"""Every system as a TPU will run it, small enough to compile in seconds: a later system adds a row here.
+"""A system of each kind as a TPU will run it, small enough to compile in seconds.
 
-Checked  tests/test_tpu.py compiles each row for the slices it names.
+Checked  tests/test_tpu.py compiles each row for the slice that it names.
 """
 
 from collections.abc import Callable
@@ -10,32 +10,41 @@ import jax
 import jax.numpy as jnp
 
 from genjax.core import System
+from genjax.nets.coder import ConvDecoder, ConvEncoder
 from genjax.nets.convnet import ConvNet
 from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
 from genjax.nets.noise import decoder
 from genjax.objectives.zoo import OBJECTIVES
 from genjax.systems.gan import gan
+from genjax.systems.vae import vae
 from genjax.systems.winn import winn
-from genjax.systems.winn_classifier import winn_classifier
+
+SHAPE = (32, 32, 3)
 
 
 class Row(NamedTuple):
   """A system, depth-reduced, and what is known of it beforehand."""
 
+  slice: str  # what it is compiled for
   build: Callable[[int], System]  # from the capacity of its pool; a system without a pool ignores it
-  batch: dict[str, jax.ShapeDtypeStruct]  # one step's global batch
-  capacities: tuple[int, int] | None  # two sizes of the pool that divide over all devices; None: there is no pool
-  activation: tuple[int, ...]  # [H, W, C] of an inner layer that no other array has: it tells the images in work
-  ascended: int  # images that are generated together, over all devices, by the step and by the sampler
-  samples: int  # asked of the sampler; several times `ascended`
-  image: tuple[int, int, int]
+  capacities: tuple[int, ...]  # two sizes of the pool that divide over all devices; (0,): there is no pool
+  activation: tuple[int, ...]  # [H, W, C] of an inner layer that no other array has: it shows the images in work
+  in_step: int  # images that have this activation together, over all devices, in the step
+  in_sample: int  # and in the sampler
+  samples: int = 512  # asked of the sampler
+  batch: int = 256  # images
+
+
+def batch_of(row: Row) -> dict[str, jax.ShapeDtypeStruct]:
+  """One step's global batch."""
+  return {"image": jax.ShapeDtypeStruct((row.batch, *SHAPE), jnp.float32)}
 
 
 def _winn(capacity: int) -> System:
   return winn(
-    ConvNet(((32, 64), (64, 64))),
-    decoder((32, 32, 3), width=64),
-    shape=(32, 32, 3),
+    ConvNet(((32,),)),
+    decoder(SHAPE, width=64),
+    shape=SHAPE,
     minibatch=64,
     ascent_steps=20,
     synthesis=256,
@@ -46,12 +55,11 @@ def _winn(capacity: int) -> System:
   )
 
 
-def _gan(capacity: int) -> System:
-  del capacity
+def _gan(_: int) -> System:
   return gan(
-    DCGANGenerator((32, 32, 3), (64, 48)),
+    DCGANGenerator(SHAPE, (64, 48)),
     DCGANCritic((32, 64), norm="layer"),
-    shape=(32, 32, 3),
+    shape=SHAPE,
     objective=OBJECTIVES["wgan_gp"](),
     critic_steps=4,
     ema=0.99,
@@ -59,51 +67,12 @@ def _gan(capacity: int) -> System:
   )
 
 
-def _winn_classifier(capacity: int) -> System:
-  return winn_classifier(
-    ConvNet(((32, 64), (64, 64)), classes=4),
-    decoder((32, 32, 3), width=64),
-    shape=(32, 32, 3),
-    classes=4,
-    minibatch=64,
-    ascent_steps=20,
-    synthesis=64,
-    synthesis_batch=128,
-    initial=64,
-    capacity=capacity // 4,  # of each class
-    ema=0.99,
-  )
+def _vae(_: int) -> System:
+  return vae(ConvEncoder((32, 64)), ConvDecoder(SHAPE, (48, 24)), shape=SHAPE, ema=0.99)
 
 
 ROWS = {
-  "winn": Row(
-    build=_winn,
-    batch={"image": jax.ShapeDtypeStruct((256, 32, 32, 3), jnp.float32)},
-    capacities=(512, 2048),
-    activation=(32, 32, 32),
-    ascended=128,
-    samples=512,
-    image=(32, 32, 3),
-  ),
-  "winn_classifier": Row(
-    build=_winn_classifier,
-    batch={
-      "image": jax.ShapeDtypeStruct((256, 32, 32, 3), jnp.float32),
-      "label": jax.ShapeDtypeStruct((256,), jnp.int32),
-    },
-    capacities=(512, 2048),
-    activation=(32, 32, 32),
-    ascended=128,
-    samples=512,
-    image=(32, 32, 3),
-  ),
-  "gan": Row(
-    build=_gan,
-    batch={"image": jax.ShapeDtypeStruct((256, 32, 32, 3), jnp.float32)},
-    capacities=None,
-    activation=(16, 16, 48),
-    ascended=64,
-    samples=512,
-    image=(32, 32, 3),
-  ),
+  "winn": Row("v3:4x4", _winn, (512, 2048), (32, 32, 32), in_step=128, in_sample=128),  # 32 devices
+  "gan": Row("v4:2x2x4", _gan, (0,), (16, 16, 48), in_step=64, in_sample=64),  # 16 devices
+  "vae": Row("v4:2x2x4", _vae, (0,), (16, 16, 24), in_step=256, in_sample=512),
 }

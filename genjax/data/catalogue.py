@@ -1,4 +1,4 @@
-"""From a name to images: the one list of data sets, and the decision what is held in memory.
+"""From a name to images: what `load` knows, and how each set is opened.
 
     digits                 scikit-learn's handwritten digits
     textures[/brick]       scikit-image's photographs
@@ -8,39 +8,15 @@
     mock                   noise of any size, where the real set is not at hand
     any other              a set that TFDS prepared: mnist, svhn_cropped, celeb_a, lsun/bedroom
 
-Shapes   H W C image; raw batches are uint8 in 0..255 (ops/augment.py brings them to [-1, 1] on the device).
+Readers are imported when they are needed, so that a folder of images needs no TFDS.
+
+Shapes   H W C image; images are uint8 in 0..255 (ops/augment.py brings them to [-1, 1] on the device).
 Checked  tests/data/test_catalogue.py
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from genjax.data.batches import RawBatch, batches
-from genjax.data.images import ImageSet, Source, gather
-from genjax.data.stream import stream
+from genjax.data.image_set import ImageSet, Source, gather
 
 OWN = ("digits", "textures", "ring", "grid", "folder", "cifar10")
-MEMORY_LIMIT = 4 * 2**30  # bytes of uint8 pixels that are held in memory
-
-
-@dataclass(frozen=True)
-class Data:
-  """An open data set: `batch(step)` gives this process's share of the step's raw uint8 batch.
-
-  `images` is None when the set is streamed; the digest is then of its description, not of its pixels.
-  """
-
-  batch: Callable[[int], RawBatch]
-  shape: tuple[int, int, int]
-  count: int
-  name: str
-  digest: str
-  label_names: tuple[str, ...]
-  images: ImageSet | None
-
-  @property
-  def classes(self) -> int | None:
-    return len(self.label_names) or None
 
 
 def load(
@@ -53,10 +29,12 @@ def load(
   data_dir: str | None = None,
   sha256: str | None = None,
 ) -> ImageSet:
-  """Read a data set into memory.
+  """Reads a data set of images into memory.
+
+  Shapes: `images` [N, H, W, C] uint8 in 0..255, `labels` [N] int32 or None.
 
   Args:
-    name: see above.
+    name: "digits", "textures", "textures/brick", "ring", "grid", "folder", "cifar10", "mock", or what TFDS prepared.
     split: "train", "test" or what the set has, or a slice: "train[:90%]".
     size: pixels of the side; images are cut to the centre square and resized (bicubic). None: the native size.
     channels: 1 grey, 3 colour, None: as the images are.
@@ -67,96 +45,63 @@ def load(
   Raises:
     ValueError, OSError: the text says what came, what was wanted and what to do.
   """
-  found = _find(name, split=split, size=size, channels=channels, path=path, data_dir=data_dir, sha256=sha256)
-  return gather(found) if isinstance(found, Source) else found
+  images = open_images(name, split, size=size, channels=channels, path=path, data_dir=data_dir, sha256=sha256)
+  return gather(images) if isinstance(images, Source) else images
 
 
-def open_data(
+def open_images(
   name: str,
+  split: str,
   *,
-  batch: int,
-  seed: int,
-  split: str = "train",
   size: int | None = None,
   channels: int | None = None,
   path: str | None = None,
   data_dir: str | None = None,
   sha256: str | None = None,
-  in_memory: bool | None = None,
-  process: int = 0,
-  processes: int = 1,
-) -> Data:
-  """Open a data set for training: batches by step, from memory or streamed from disk.
-
-  Args:
-    name, split, size, channels, path, data_dir, sha256: as in `load`.
-    batch, seed, process, processes: as in `batches`.
-    in_memory: None holds up to MEMORY_LIMIT bytes of pixels in memory and streams what is larger.
-  """
-  found = _find(name, split=split, size=size, channels=channels, path=path, data_dir=data_dir, sha256=sha256)
-  share = {"batch": batch, "seed": seed, "process": process, "processes": processes}
-  if isinstance(found, Source):
-    height, width, depth = found.shape
-    fits = found.count * height * width * depth <= MEMORY_LIMIT
-    if not (fits if in_memory is None else in_memory):
-      at = stream(found, **share)
-      return Data(at, found.shape, found.count, found.name, found.digest, found.label_names, None)
-    found = gather(found)
-  elif in_memory is False:
-    raise ValueError(f"{name} from its archive is always held in memory; leave data.in_memory unset")
-  at = batches(found, **share)
-  return Data(at, found.images.shape[1:], len(found.images), found.name, found.digest, found.label_names, found)
-
-
-def _find(
-  name: str,
-  *,
-  split: str,
-  size: int | None,
-  channels: int | None,
-  path: str | None,
-  data_dir: str | None,
-  sha256: str | None,
 ) -> Source | ImageSet:
-  """Sources are imported here, so that a folder of images needs no TFDS and the CLI starts quickly."""
+  """Opens a set by its name, arguments as in `load`: a Source, of which nothing is read yet, where that is possible."""
+  form = {"split": split, "size": size, "channels": channels}
   if name == "folder":
     from genjax.data.folder import folder_source
 
     if path is None:
       raise ValueError('data set "folder" needs a path; set data.path to a folder of images')
-    return folder_source(path, split=split, size=size, channels=channels)
+    return folder_source(path, **form)
 
+  if name in ("ring", "grid", "mock") and path is not None:
+    raise ValueError(f'data set "{name}" takes no path; leave data.path unset')
   if name in ("ring", "grid"):
     from genjax.data.mixtures import mixture
 
-    if path is not None:
-      raise ValueError(f'data set "{name}" takes no path; leave data.path unset')
-    return mixture(name, split=split, size=size, channels=channels)
-
+    return mixture(name, **form)
   if name == "mock":
     from genjax.data.mock import mock
 
-    if path is not None:
-      raise ValueError('data set "mock" takes no path; leave data.path unset')
-    return mock(split=split, size=size, channels=channels)
+    return mock(**form)
 
   from genjax.data import prepared
 
-  if path is not None and prepared.is_prepared(path):
-    return prepared.prepared_source(path, name=name, split=split, size=size, channels=channels)
-  if name == "cifar10" and path is not None:
+  if name == "cifar10" and path is not None and not prepared.is_prepared(path):
     from genjax.data.cifar import load_cifar
 
-    return load_cifar(path, split=split, size=size, channels=channels, sha256=sha256)
+    return load_cifar(path, sha256=sha256, **form)
+  return prepared.prepared_source(_folder_of(name, path, data_dir), name=name, **form)
+
+
+def _folder_of(name: str, path: str | None, data_dir: str | None) -> str:
+  """The version folder of a set that TFDS prepared, or that we prepare ourselves."""
+  from genjax.data import prepared
+
   if path is not None:
-    raise ValueError(f'data set "{name}" takes no path but that of a prepared TFDS folder, which "{path}" is not')
+    if not prepared.is_prepared(path):
+      raise ValueError(f'data set "{name}" takes no path but that of a prepared TFDS folder, which "{path}" is not')
+    return path
   try:
-    folder = _own(name) or prepared.find_prepared(name, data_dir, own=OWN)
+    return _own(name) or prepared.find_prepared(name, data_dir, own=OWN)
   except FileNotFoundError as error:
     if name != "cifar10":
       raise
     raise FileNotFoundError(f"{error}; or set data.path to the official cifar-10-binary.tar.gz") from error
-  return prepared.prepared_source(folder, name=name, split=split, size=size, channels=channels)
 
 
 def _own(name: str) -> str | None:

@@ -11,7 +11,7 @@ import tarfile
 
 import numpy as np
 
-from genjax.data.images import ImageSet, check_request, image_set, resized
+from genjax.data.image_set import ImageSet, check_request, image_set, resized
 from genjax.data.splits import parse_split
 
 ARCHIVE = "cifar-10-binary.tar.gz"

@@ -17,7 +17,7 @@ import os
 import numpy as np
 
 from genjax.data.cache import cache_dir, kept_arrays
-from genjax.data.images import Source, gather
+from genjax.data.image_set import Source, gather
 from genjax.data.prepared import find_prepared, is_prepared, prepared_source
 
 SUPERCLASSES = {  # to fine classes: those for CIFAR-FS to train on / validate on / test on
@@ -111,8 +111,8 @@ def _from_list(path: str, split: str) -> tuple[str, ...]:
 def _from_pictures(folder: str, wanted: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
   from genjax.data.folder import folder_source
 
-  found = [gather(folder_source(os.path.join(folder, word), size=32, channels=3)).images for word in wanted]
-  return np.concatenate(found), np.repeat(np.asarray(wanted), [len(images) for images in found])
+  classes = [gather(folder_source(os.path.join(folder, word), size=32, channels=3)).images for word in wanted]
+  return np.concatenate(classes), np.repeat(np.asarray(wanted), [len(images) for images in classes])
 
 
 def _whole(folder: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,194 +1,221 @@
-"""Few-shot sets, and stateless batches of episodes: what an episode holds follows from (seed, episode number) alone.
+"""Few-shot data sets: episodes of a few classes, of each a few images to learn from and some to be asked about.
 
-An episode asks for `ways` classes, and of each for `shots` support and `queries` query images, all different ones.
-Step s of a global batch of E episodes holds the episodes from first + s * E up to first + (s + 1) * E, and process p of
-P the p-th of P equal runs of them. So the batch size and the number of processes may change between runs.
-
-Papers   Vinyals et al. 2016, "Matching networks", arXiv:1606.04080: episodes; Lee et al. 2019, "MetaOptNet",
-         arXiv:1904.03758: support and query drawn apart, classes without replacement.
-Shapes   E global batch of episodes, P processes, N images, K classes, H W C image; n = ways * shots, m = ways *
-         queries.
-         "support" [E / P, n, H, W, C] and "query" [E / P, m, H, W, C] uint8, class after class;
-         "support_label" [E / P, n] and "query_label" [E / P, m] int32 in 0..ways-1, by the order in which the classes
-         were drawn; "class" [E / P, ways] int32 in 0..K-1, which ones they were.
+Shapes   E episodes, K ways, H W C image; n = K * shots, m = K * queries. Raw: "support" [E, n, H, W, C] and "query"
+         [E, m, H, W, C] uint8, "support_label" [E, n], "query_label" [E, m] int32 in 0..K-1, "class" [E, K] int32.
+         Prepared: images float32, see data/episode_dataset.py. Facts: shape, ways, classes (None: episodes have labels
+         of their own), train_split, name, describe.
 Checked  tests/data/test_episodes.py
+
+Arguments that several of them have:
+    batch           episodes of a step, over all processes
+    seed            of the draws
+    split           to train on: "train", or "trainval" for the classes of training and validation together
+    ways, shots, queries   classes of an episode, support and query images of each class
+    size            pixels of the side; None: as they are
+    pad, jitter, flip      augmentation inside the step: padded crops, colours (0 to 1), mirroring with chance 1/2
+    process, processes     which of equal shares of the batch is loaded here
+All raise ValueError or OSError; the text says what came, what was wanted and what to do.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import functools
 
-import numpy as np
-
-from genjax.data.batches import RawBatch, positions_of, share_of
-from genjax.data.images import image_set
-
-_STREAM = 0x65706973  # "epis": keeps the random words of episodes apart from those of `batches` under the same seed
-_NAMED = 5  # classes that an error names
+from genjax.core import Dataset
+from genjax.data.episode_dataset import Augment, Form, episode_dataset
+from genjax.data.epochs import Share
+from genjax.data.few_shot_catalogue import few_shot
 
 
-class FewShotSet(NamedTuple):
-  """Images in memory, class after class. Build it with `few_shot_set`, which sorts them and names the content."""
-
-  images: np.ndarray  # [N, H, W, C] uint8
-  labels: np.ndarray  # [N] int32 in 0..K-1, ascending
-  starts: np.ndarray  # [K] int64: where each class begins
-  counts: np.ndarray  # [K] int64: images of each class
-  class_ids: tuple[int, ...] | tuple[str, ...]  # [K], ascending: what the source calls them
-  name: str
-  split: str
-  digest: str  # sha256 of shape, pixels and labels
-
-  @property
-  def shape(self) -> tuple[int, int, int]:
-    """H, W, C of every image."""
-    return self.images.shape[1:]
-
-  @property
-  def classes(self) -> int:
-    return len(self.class_ids)
-
-
-def few_shot_set(images: np.ndarray, ids: Sequence[int] | Sequence[str], *, name: str, split: str) -> FewShotSet:
-  """Sort images by class and number the classes by their ids in ascending order; ties keep the order they came in.
-
-  Args:
-    images: [N, H, W, C] uint8.
-    ids: [N] integers or strings, the class of each image.
-    name: of the set.
-    split: which part of it.
-
-  Raises:
-    ValueError: no images, another type or shape, or another number of ids than of images.
-  """
-  ids = np.asarray(ids)
-  where = f'{name}, split "{split}"'
-  if len(images) == 0:
-    raise ValueError(f"{where} is empty; wanted at least one image")
-  if ids.shape != (len(images),) or ids.dtype.kind not in "iuU":
-    raise ValueError(
-      f"{where}: {len(images)} images but class ids of type {ids.dtype} and shape {list(ids.shape)}; "
-      "wanted one integer or string an image"
-    )
-  known, labels = np.unique(ids, return_inverse=True)
-  if (np.diff(labels) < 0).any():
-    order = np.argsort(labels, kind="stable")
-    images, labels = images[order], labels[order]
-  checked = image_set(images, labels, name=where)
-  counts = np.bincount(labels, minlength=len(known)).astype(np.int64)
-  starts = np.cumsum(counts) - counts
-  return FewShotSet(checked.images, checked.labels, starts, counts, tuple(known.tolist()), name, split, checked.digest)
-
-
-def check_disjoint(*sets: FewShotSet) -> None:
-  """Refuse splits that share a class: what is learned on one would be tested on the other.
-
-  Raises:
-    ValueError: two of the sets share class ids, or name them differently (numbers and strings).
-  """
-  for place, one in enumerate(sets):
-    for other in sets[place + 1 :]:
-      kinds = [type(few.class_ids[0]).__name__ for few in (one, other)]
-      if kinds[0] != kinds[1]:
-        raise ValueError(f"{one.split} of {one.name} has class ids of type {kinds[0]}, {other.split} of {kinds[1]}")
-      if shared := sorted(set(one.class_ids) & set(other.class_ids)):
-        raise ValueError(
-          f"{one.split} and {other.split} of {one.name} share {len(shared)} classes ({_listed(shared)}); the class ids "
-          "of few-shot splits must differ: use files whose ids count on over the splits"
-        )
-
-
-def merged(train: FewShotSet, val: FewShotSet) -> FewShotSet:
-  """Training and validation classes as one set, e.g. for a last training run ("trainval").
-
-  Raises:
-    ValueError: they share classes, or their images differ in shape.
-  """
-  check_disjoint(train, val)
-  if train.shape != val.shape:
-    raise ValueError(f"{train.name}: images of {train.split} are {train.shape}, of {val.split} {val.shape}; wanted one")
-  ids = np.concatenate([np.repeat(np.asarray(few.class_ids), few.counts) for few in (train, val)])
-  images = np.concatenate([train.images, val.images])
-  return few_shot_set(images, ids, name=train.name, split=f"{train.split}+{val.split}")
-
-
-def episodes(
-  few: FewShotSet,
+def glyphs(
   *,
   batch: int,
-  seed: int,
-  ways: int,
-  shots: int,
-  queries: int,
-  first: int = 0,
+  unseen_faces: bool = False,
+  seed: int = 0,
+  split: str = "train",
+  ways: int = 5,
+  shots: int = 5,
+  queries: int = 6,
+  size: int | None = None,
+  pad: int = 0,
+  jitter: float = 0.0,
+  flip: bool = False,
   process: int = 0,
   processes: int = 1,
-) -> Callable[[int], RawBatch]:
-  """Build `batch(step)`: this process's share of the step's episodes, as raw uint8.
+) -> Dataset:
+  """Characters rendered from the fonts of matplotlib, 28x28x1: Latin to train on, Cyrillic to test. Bundled.
 
-  Args:
-    few: the set.
-    batch: the global batch E of episodes, a multiple of `processes`.
-    seed: 0 or more; other seeds give unrelated episodes.
-    ways: classes of an episode.
-    shots: support images of each class.
-    queries: query images of each class.
-    first: number of the first episode of step 0.
-    process: which share, 0 ... processes - 1.
-    processes: the number of shares. Their union, in order, is the batch of one process.
-
-  Raises:
-    ValueError: the set has too few classes, a class too few images, or a number is out of range.
+  unseen_faces: the test characters come in fonts that training does not see.
   """
-  share = share_of(batch, process=process, processes=processes)
-  _check(few, seed=seed, ways=ways, shots=shots, queries=queries, first=first)
-  each = shots + queries
-
-  def at(step: int) -> RawBatch:
-    numbers = first + positions_of(step, batch, share=share, process=process)
-    classes = np.empty((share, ways), np.int64)
-    chosen = np.empty((share, ways, each), np.int64)
-    for place, number in enumerate(numbers.tolist()):
-      classes[place], chosen[place] = _draw(few, seed, number, ways, each)
-    support, query = chosen[..., :shots].reshape(share, -1), chosen[..., shots:].reshape(share, -1)
-    labels = np.arange(ways, dtype=np.int32)
-    return {
-      "support": few.images[support],
-      "support_label": np.tile(np.repeat(labels, shots), (share, 1)),
-      "query": few.images[query],
-      "query_label": np.tile(np.repeat(labels, queries), (share, 1)),
-      "class": classes.astype(np.int32),
-    }
-
-  return at
+  return episode_dataset(
+    functools.partial(few_shot, "glyphs", unseen_faces=unseen_faces, size=size),
+    Share(batch, seed, process, processes),
+    split=split,
+    form=Form(ways, shots, queries),
+    augment=Augment(pad, jitter, flip),
+  )
 
 
-def _draw(few: FewShotSet, seed: int, number: int, ways: int, each: int) -> tuple[np.ndarray, np.ndarray]:
-  """Classes [ways] and, for each, places of images [ways, each], by sorting raw Philox words (see `batches`)."""
-  words = np.random.Philox(np.random.SeedSequence([seed, number, _STREAM]))
-  classes = np.argsort(words.random_raw(few.classes), kind="stable")[:ways]
-  chosen = np.empty((ways, each), np.int64)
-  for row, label in zip(chosen, classes, strict=True):
-    row[:] = few.starts[label] + np.argsort(words.random_raw(int(few.counts[label])), kind="stable")[:each]
-  return classes, chosen
+def miniimagenet(
+  *,
+  batch: int,
+  path: str | None = None,
+  seed: int = 0,
+  split: str = "train",
+  ways: int = 5,
+  shots: int = 15,
+  queries: int = 6,
+  size: int | None = None,
+  pad: int = 8,
+  jitter: float = 0.4,
+  flip: bool = True,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """miniImageNet, 84x84x3: 64 classes to train on, 16 to validate, 20 to test; the training of Lee et al. 2019.
+
+  path: of the folder of the released pickles, or of learn2learn's.
+  """
+  return episode_dataset(
+    functools.partial(few_shot, "miniimagenet", path=path, size=size),
+    Share(batch, seed, process, processes),
+    split=split,
+    form=Form(ways, shots, queries),
+    augment=Augment(pad, jitter, flip),
+  )
 
 
-def _check(few: FewShotSet, *, seed: int, ways: int, shots: int, queries: int, first: int) -> None:
-  for name, value, least in (("ways", ways, 2), ("shots", shots, 1), ("queries", queries, 1)):
-    if value < least:
-      raise ValueError(f"{name} {value} was asked for; wanted at least {least}")
-  for name, value in (("seed", seed), ("first", first)):
-    if value < 0:
-      raise ValueError(f"{name} {value} is negative; use 0 or more")
-  where = f'{few.name}, split "{few.split}"'
-  if ways > few.classes:
-    raise ValueError(f"{ways} ways were asked for, but {where} has {few.classes} classes; use at most as many")
-  if (small := np.flatnonzero(few.counts < shots + queries)).size:
-    held = _listed([f"{few.class_ids[label]}: {few.counts[label]}" for label in small])
-    raise ValueError(
-      f"{shots} shots and {queries} queries need {shots + queries} images of each class, but {small.size} classes of "
-      f"{where} have fewer ({held}); use at most {few.counts.min()} together"
-    )
+def tieredimagenet(
+  *,
+  batch: int,
+  path: str | None = None,
+  seed: int = 0,
+  split: str = "train",
+  ways: int = 5,
+  shots: int = 10,
+  queries: int = 6,
+  size: int | None = None,
+  pad: int = 8,
+  jitter: float = 0.4,
+  flip: bool = True,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """tieredImageNet, 84x84x3: 351, 97 and 160 classes; the training of Lee et al. 2019.
+
+  path: of the folder of the released files.
+  """
+  return episode_dataset(
+    functools.partial(few_shot, "tieredimagenet", path=path, size=size),
+    Share(batch, seed, process, processes),
+    split=split,
+    form=Form(ways, shots, queries),
+    augment=Augment(pad, jitter, flip),
+  )
 
 
-def _listed(items: Sequence) -> str:
-  return ", ".join(map(str, items[:_NAMED])) + (", ..." if len(items) > _NAMED else "")
+def cifarfs(
+  *,
+  batch: int,
+  path: str | None = None,
+  data_dir: str | None = None,
+  seed: int = 0,
+  split: str = "train",
+  ways: int = 5,
+  shots: int = 5,
+  queries: int = 6,
+  size: int | None = None,
+  pad: int = 4,
+  jitter: float = 0.4,
+  flip: bool = True,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """CIFAR-FS, 32x32x3: 64, 16 and 20 classes of CIFAR-100; the training of Lee et al. 2019.
+
+  path: of the folder of the released pickles, of lists of classes, or of a CIFAR-100 that TFDS prepared. None: that is
+    looked for in `data_dir` (None: $TFDS_DATA_DIR or ~/tensorflow_datasets).
+  """
+  return episode_dataset(
+    functools.partial(few_shot, "cifarfs", path=path, data_dir=data_dir, size=size),
+    Share(batch, seed, process, processes),
+    split=split,
+    form=Form(ways, shots, queries),
+    augment=Augment(pad, jitter, flip),
+  )
+
+
+def fc100(
+  *,
+  batch: int,
+  path: str | None = None,
+  data_dir: str | None = None,
+  seed: int = 0,
+  split: str = "train",
+  ways: int = 5,
+  shots: int = 15,
+  queries: int = 6,
+  size: int | None = None,
+  pad: int = 4,
+  jitter: float = 0.4,
+  flip: bool = True,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """FC100, 32x32x3: 60, 20 and 20 classes of CIFAR-100, no superclass in two splits; arguments as in `cifarfs`."""
+  return episode_dataset(
+    functools.partial(few_shot, "fc100", path=path, data_dir=data_dir, size=size),
+    Share(batch, seed, process, processes),
+    split=split,
+    form=Form(ways, shots, queries),
+    augment=Augment(pad, jitter, flip),
+  )
+
+
+def folder_episodes(
+  *,
+  batch: int,
+  path: str | None = None,
+  seed: int = 0,
+  split: str = "train",
+  ways: int = 5,
+  shots: int = 5,
+  queries: int = 6,
+  size: int | None = None,
+  pad: int = 0,
+  jitter: float = 0.0,
+  flip: bool = False,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """Your own pictures: in the folder `path` a folder a split (train, val, test), in it a folder a class."""
+  return episode_dataset(
+    functools.partial(few_shot, "folder", path=path, size=size),
+    Share(batch, seed, process, processes),
+    split=split,
+    form=Form(ways, shots, queries),
+    augment=Augment(pad, jitter, flip),
+  )
+
+
+def mock_episodes(
+  *,
+  batch: int,
+  seed: int = 0,
+  split: str = "train",
+  ways: int = 5,
+  shots: int = 5,
+  queries: int = 6,
+  size: int | None = None,
+  pad: int = 0,
+  jitter: float = 0.0,
+  flip: bool = False,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """Noise, 32x32x3, where a real set is not at hand: 20 classes of 40 images a split."""
+  return episode_dataset(
+    functools.partial(few_shot, "mock", size=size),
+    Share(batch, seed, process, processes),
+    split=split,
+    form=Form(ways, shots, queries),
+    augment=Augment(pad, jitter, flip),
+  )

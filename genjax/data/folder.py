@@ -15,7 +15,7 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from genjax.data.images import Source, UnreadableImage, check_request, native_channels, to_array
+from genjax.data.image_set import Source, UnreadableImage, check_request, native_channels, to_array
 from genjax.data.splits import parse_split
 
 SHUFFLE_SEED = 0  # of the order that slices of the split are taken in
@@ -40,8 +40,8 @@ def folder_source(path: str, *, split: str = "train", size: int | None = None, c
   warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged files, from threads that may outlive any context
   names = _sliced(_names(path), split)
   if size is None or channels is None:
-    height, width, found = _native(path, names, size is None)
-    shape = (size or height, size or width, channels or found)
+    height, width, native = _native(path, names, size is None)
+    shape = (size or height, size or width, channels or native)
   else:
     shape = (size, size, channels)
   labels, label_names = _labels(names)
@@ -122,7 +122,7 @@ def _native(path: str, names: list[str], need_size: bool) -> tuple[int, int, int
 
 
 def _extent(picture: Image.Image, name: str) -> tuple[int, int]:
-  """Height and width once the picture is turned upright."""
+  """Height and width once the picture is upright."""
   try:
     exif = Image.Exif()
     if picture.format != "PNG":

@@ -1,11 +1,11 @@
 """Characters as classes, rendered from the fonts that ship with matplotlib: few-shot learning that needs no download.
 
-Each image is one character in one of the faces, turned, scaled, sheared, moved, with an occluding bar and noise.
+Each image is one character in one of the faces, rotated, scaled, sheared, moved, with an occluding bar and noise.
 Classes are letters that no accent can be taken from, in all faces of a split; of letters that look alike (A of Latin,
 Greek and Cyrillic) only the first is kept. Training has Latin, validation Greek and Armenian, the test Cyrillic.
 
 Departs  Fonts are rendered by the FreeType of the installed Pillow from the files of the installed matplotlib: other
-         versions may give other pixels, so the digest of the set tells whether two sets are the same.
+         versions may give other pixels, so the digest of the set says whether two sets are the same.
 Shapes   image [28, 28, 1] uint8, dark ink on light paper; label: the place of the character among all splits' classes.
 Checked  tests/data/test_glyphs.py
 """
@@ -79,8 +79,8 @@ def rendered(letter: str, faces: tuple[str, ...], draw: np.random.Generator) -> 
   ink = _letter(letter, faces[draw.integers(len(faces))])
   angle, shear = np.deg2rad(draw.uniform(-25, 25)), draw.uniform(-0.3, 0.3)
   scale = _BIG / SIDE / draw.uniform(0.75, 1.2, 2)
-  turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-  matrix = turn @ np.array([[1, shear], [0, 1]]) @ np.diag(scale)
+  rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+  matrix = rotation @ np.array([[1, shear], [0, 1]]) @ np.diag(scale)
   offset = _BIG / 2 - matrix @ (np.full(2, SIDE / 2) + draw.uniform(-2.5, 2.5, 2))
   coefficients = (*matrix[0], offset[0], *matrix[1], offset[1])
   picture = ink.transform((SIDE, SIDE), Image.Transform.AFFINE, tuple(coefficients), Image.Resampling.BICUBIC)
@@ -115,14 +115,14 @@ def _classes() -> tuple[tuple[str, str], ...]:
 
 def _letters(scripts: tuple[str, ...]) -> list[str]:
   """Letters of the scripts that every DejaVu face has and that have no accent to take off, by code point."""
-  found = []
+  letters = []
   for code in sorted(functools.reduce(frozenset.intersection, map(_codes, FACES))):
     letter = chr(code)
     name = unicodedata.name(letter, "").split()
     whole = unicodedata.category(letter) in ("Lu", "Ll", "Lo") and len(unicodedata.normalize("NFKD", letter)) == 1
     if whole and name and name[0] in scripts:
-      found.append(letter)
-  return found
+      letters.append(letter)
+  return letters
 
 
 def _drawn_by(letter: str) -> frozenset[str]:

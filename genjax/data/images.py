@@ -1,177 +1,220 @@
-"""What a set of images is, and how one picture becomes an array of the asked size and number of channels.
+"""Data sets of images.
 
-Shapes   N images, H W C image. ImageSet.images [N, H, W, C] uint8 in 0..255; labels [N] int32.
-Departs  Pictures are cut to the centre square and resized by PIL's bicubic filter, which also smooths when it shrinks.
-         Transparent pixels are laid on white. 16-bit grey is scaled to 8 bits; the camera's orientation tag is obeyed.
+Shapes   raw: "image" [B, H, W, C] uint8 in 0..255 and, where there are labels, "label" [B] int32. Prepared: "image"
+         float32 in [-1, 1]. Facts: shape (H, W, C) after the crop, classes (number of labels, or None), train_split,
+         name, describe.
 Checked  tests/data/test_images.py
+
+Arguments that several of them have:
+    batch           examples of a step, over all processes
+    seed            of the order of examples
+    split           to train on: "train", or a slice in TFDS's syntax such as "train[:90%]"
+    size            pixels of the side; images are cut to the centre square and resized. None: as they are
+    channels        1 grey, 3 colour, None: as they are
+    flip, pad, crop mirror with chance 1/2, pad with black, cut a random patch of this side (0: none), inside the step
+    invert          255 - x in place of every x
+    in_memory       None: up to 4 GiB of pixels are held in memory, and what is larger is streamed from disk
+    process, processes   which of equal shares of the batch is loaded here
+All raise ValueError or OSError; the text says what came, what was wanted and what to do.
 """
 
-import hashlib
-import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import functools
 
-import numpy as np
-from PIL import Image, ImageOps
-
-RESIZE = "bicubic"  # named on metric cards
-THREADS = 4  # that decode; PIL lets go of the interpreter lock while it does
-CHUNK = 64  # images that a thread reads in one go
-NAMED_FAILURES = 5  # unreadable pictures named in the log
-
-_log = logging.getLogger("genjax")
+from genjax.core import Dataset
+from genjax.data.catalogue import OWN, open_images
+from genjax.data.epochs import Share
+from genjax.data.image_dataset import Augment, image_dataset
+from genjax.data.splits import with_held_out_tenth
 
 
-class UnreadableImage(OSError):
-  """One picture that cannot be read; the others of its set may be fine."""
+def digits(
+  *,
+  batch: int,
+  seed: int = 0,
+  split: str = "train",
+  size: int | None = None,
+  channels: int | None = None,
+  flip: bool = False,
+  pad: int = 0,
+  crop: int = 0,
+  invert: bool = False,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """scikit-learn's handwritten digits: 1,297 images of 8x8x1 to train on, 500 to test; 10 classes. Bundled."""
+  return image_dataset(
+    functools.partial(open_images, "digits", size=size, channels=channels),
+    Share(batch, seed, process, processes),
+    split=split,
+    augment=Augment(flip, pad, crop),
+    invert=invert,
+  )
 
 
-@dataclass(frozen=True)
-class ImageSet:
-  """Images in memory. `digest` is the sha256 of shape, pixels and labels; `label_names` is empty without labels."""
+def textures(
+  *,
+  batch: int,
+  texture: str = "all",
+  seed: int = 0,
+  split: str = "train",
+  size: int | None = None,
+  channels: int | None = None,
+  flip: bool = False,
+  pad: int = 0,
+  crop: int = 0,
+  invert: bool = False,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """scikit-image's photographs of textures, 512x512x1, no test split; a batch may hold one many times. Bundled.
 
-  images: np.ndarray  # [N, H, W, C] uint8
-  labels: np.ndarray | None  # [N] int32
-  name: str
-  digest: str
-  label_names: tuple[str, ...] = ()
-
-  @property
-  def classes(self) -> int | None:
-    return len(self.label_names) or None
-
-
-@dataclass(frozen=True)
-class Source:
-  """Images that are read one by one.
-
-  `read(index)` gives (image [H, W, C] uint8, label or None) or raises UnreadableImage; threads may share it.
-  `shape` is that of every image; `digest` names the content without reading it.
+  texture: "brick", "grass", "gravel", or "all" three, which are then the classes.
   """
-
-  read: Callable[[int], tuple[np.ndarray, int | None]]
-  count: int
-  shape: tuple[int, int, int]
-  name: str
-  digest: str
-  label_names: tuple[str, ...] = ()
-
-
-def image_set(images: np.ndarray, labels: np.ndarray | None, *, name: str, label_names: Sequence[str] = ()) -> ImageSet:
-  """Check arrays and name their content: images [N, H, W, C] uint8, labels [N] integers or None."""
-  if images.ndim != 4 or images.dtype != np.uint8:
-    raise ValueError(f"{name}: images are {images.dtype}{list(images.shape)}; wanted uint8 [N, H, W, C]")
-  if labels is not None and labels.shape != images.shape[:1]:
-    raise ValueError(f"{name}: {len(images)} images but labels of shape {list(labels.shape)}")
-  images = np.ascontiguousarray(images)
-  labels = None if labels is None else np.ascontiguousarray(labels, dtype=np.int32)
-  return ImageSet(images, labels, name, _digest(images, labels), tuple(label_names) if labels is not None else ())
+  name = "textures" if texture == "all" else f"textures/{texture}"
+  return image_dataset(
+    functools.partial(open_images, name, size=size, channels=channels),
+    Share(batch, seed, process, processes),
+    split=split,
+    augment=Augment(flip, pad, crop),
+    invert=invert,
+  )
 
 
-def _digest(images: np.ndarray, labels: np.ndarray | None) -> str:
-  """sha256 over the shape, the pixels and the labels (little-endian on every machine)."""
-  digest = hashlib.sha256(repr(images.shape).encode())
-  digest.update(images.data)
-  if labels is not None:
-    digest.update(labels.astype("<i4").tobytes())
-  return digest.hexdigest()
+def folder(
+  *,
+  batch: int,
+  path: str | None = None,
+  seed: int = 0,
+  split: str = "train",
+  size: int | None = None,
+  channels: int | None = None,
+  flip: bool = False,
+  pad: int = 0,
+  crop: int = 0,
+  invert: bool = False,
+  in_memory: bool | None = None,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """Your own pictures: every file that PIL reads in the folder `path`, its subfolders being the classes.
 
+  "train" is nine tenths of them and "test" the tenth that is held out, in a fixed random order; every other slice, such
+  as "train[:100%]", is of all.
 
-def gather(source: Source) -> ImageSet:
-  """Read a whole source into memory; unreadable pictures are left out and named in one line of the log.
+  Shapes: raw "image" [B, size, size, C] uint8, "label" [B] int32 where there are subfolders; prepared [-1, 1] float32.
 
-  Raises:
-    ValueError: more than half of the pictures are unreadable.
+  Args:
+    batch: B, over all processes.
+    path: of the folder.
+    seed: orders the epochs.
+    split: "train", "test", or a slice of all pictures.
+    size: of the side; each picture is cut to its centre square and resized. None: as they are, all of one size.
+    channels: 1 grey, 3 colour, None: as they are.
+    flip, pad, crop: augmentation of training batches, see ops.augment.prepare.
+    invert: 255 - x.
+    in_memory: None holds up to 4 GiB of pixels in memory, and streams what is larger.
+    process, processes: this process's share.
   """
-  images = np.empty((source.count, *source.shape), np.uint8)
-  labels = np.full(source.count, -1, np.int32)
-  failures: list[tuple[int, str]] = []
-
-  def read(start: int) -> None:
-    for index in range(start, min(start + CHUNK, source.count)):
-      try:
-        image, label = source.read(index)
-      except UnreadableImage as error:
-        failures.append((index, str(error)))
-        continue
-      images[index] = image
-      labels[index] = -1 if label is None else label
-
-  with ThreadPoolExecutor(THREADS) as pool:
-    for _ in pool.map(read, range(0, source.count, CHUNK)):
-      pass
-  if failures:
-    failures.sort()
-    text = _failures(source.name, source.count, [reason for _, reason in failures])
-    if 2 * len(failures) > source.count:
-      raise ValueError(f"{text}; that is more than half: is this a folder of images?")
-    _log.warning("%s; they are left out", text)
-    good = np.setdiff1d(np.arange(source.count), [index for index, _ in failures])
-    images, labels = images[good], labels[good]
-  named = bool(source.label_names)
-  return image_set(images, labels if named else None, name=source.name, label_names=source.label_names)
+  return image_dataset(
+    functools.partial(open_images, "folder", path=path, size=size, channels=channels),
+    Share(batch, seed, process, processes),
+    split=split,
+    augment=Augment(flip, pad, crop),
+    invert=invert,
+    in_memory=in_memory,
+    resolve=with_held_out_tenth,
+  )
 
 
-def _failures(name: str, count: int, reasons: list[str]) -> str:
-  more = ", ..." if len(reasons) > NAMED_FAILURES else ""
-  return f"{name}: {len(reasons)} of {count} images are unreadable: {', '.join(reasons[:NAMED_FAILURES])}{more}"
+def cifar10(
+  *,
+  batch: int,
+  path: str | None = None,
+  data_dir: str | None = None,
+  sha256: str | None = None,
+  seed: int = 0,
+  split: str = "train",
+  size: int | None = None,
+  channels: int | None = None,
+  flip: bool = False,
+  pad: int = 0,
+  crop: int = 0,
+  invert: bool = False,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """CIFAR-10: 50,000 images of 32x32x3 to train on, 10,000 to test; 10 classes.
 
-
-def check_request(size: int | None, channels: int | None) -> None:
-  """Refuse sizes and channel counts that no image can have."""
-  if size is not None and size < 1:
-    raise ValueError(f"size {size} was asked for; wanted at least 1 pixel, or None for the native size")
-  if channels not in (None, 1, 3):
-    raise ValueError(f"channels {channels} was asked for; wanted 1 (grey), 3 (colour) or None (as it is)")
-
-
-def native_channels(mode: str) -> int:
-  """1 for the grey modes of PIL, 3 for all others (a palette counts as colour)."""
-  return 1 if mode in ("1", "L", "LA", "La", "I", "F") or mode.startswith("I;") else 3
-
-
-def to_array(picture: Image.Image, *, size: int | None, channels: int) -> np.ndarray:
-  """A picture of any mode as [H, W, channels] uint8; with `size`, its centre square at size x size.
-
-  A picture that already has the size is not resampled. Grey from colour is PIL's ITU-R 601 luma.
+  path: of the official cifar-10-binary.tar.gz, or of the folder that it unpacks to. None: as TFDS prepared it in
+    `data_dir` (None: $TFDS_DATA_DIR or ~/tensorflow_datasets).
+  sha256: of another archive than the published one.
   """
-  picture = ImageOps.exif_transpose(picture)
-  picture = _eight_bits(picture).convert("L" if channels == 1 else "RGB")
-  if size is not None:
-    picture = _square(picture, size)
-  array = np.asarray(picture, dtype=np.uint8)
-  return array[..., None] if array.ndim == 2 else array
+  return image_dataset(
+    functools.partial(
+      open_images, "cifar10", path=path, data_dir=data_dir, sha256=sha256, size=size, channels=channels
+    ),
+    Share(batch, seed, process, processes),
+    split=split,
+    augment=Augment(flip, pad, crop),
+    invert=invert,
+  )
 
 
-def _square(picture: Image.Image, size: int) -> Image.Image:
-  width, height = picture.size
-  side = min(width, height)
-  left, top = (width - side) // 2, (height - side) // 2
-  if width != height:
-    picture = picture.crop((left, top, left + side, top + side))
-  return picture if side == size else picture.resize((size, size), Image.Resampling.BICUBIC)
+def tfds(
+  *,
+  dataset: str,
+  batch: int,
+  path: str | None = None,
+  data_dir: str | None = None,
+  seed: int = 0,
+  split: str = "train",
+  size: int | None = None,
+  channels: int | None = None,
+  flip: bool = False,
+  pad: int = 0,
+  crop: int = 0,
+  invert: bool = False,
+  in_memory: bool | None = None,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """A set of images that TensorFlow Datasets prepared as array_record; it is read without TensorFlow.
+
+  dataset: as TFDS spells it: "mnist", "svhn_cropped", "celeb_a", "lsun/bedroom", "lsun/bedroom:3.0.0".
+  path: of its version folder. None: it is looked for in `data_dir` (None: $TFDS_DATA_DIR or ~/tensorflow_datasets).
+  """
+  kind = dataset.partition("/")[0]
+  if kind in (*OWN, "mock") and kind != "cifar10":
+    raise ValueError(f'"{dataset}" comes with genjax and not from TFDS; set data.name={kind}')
+  return image_dataset(
+    functools.partial(open_images, dataset, path=path, data_dir=data_dir, size=size, channels=channels),
+    Share(batch, seed, process, processes),
+    split=split,
+    augment=Augment(flip, pad, crop),
+    invert=invert,
+    in_memory=in_memory,
+  )
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
-  """Bring the modes that PIL would clip or leave transparent to L or RGB."""
-  if picture.mode == "I" or picture.mode.startswith("I;"):
-    deep = np.asarray(picture).astype(np.int64)
-    if deep.min() < 0 or deep.max() > 65535:
-      raise ValueError(f"grey values {deep.min()}..{deep.max()} do not fit in 16 bits")
-    return Image.fromarray(((deep + 128) // 257).astype(np.uint8))
-  if picture.mode == "F":
-    raise ValueError("float pixels have no stated range; save as 8-bit or 16-bit")
-  if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-    picture = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-  return picture
-
-
-def resized(images: np.ndarray, *, size: int | None, channels: int | None) -> np.ndarray:
-  """`to_array` over images [N, H, W, C] uint8 that are in memory already; C is 1 or 3."""
-  channels = channels or images.shape[-1]
-  if size in (None, images.shape[1]) and images.shape[1] == images.shape[2] and channels == images.shape[-1]:
-    return images
-  pictures = (Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in images)
-  return np.stack([to_array(picture, size=size, channels=channels) for picture in pictures])
+def mock(
+  *,
+  batch: int,
+  seed: int = 0,
+  split: str = "train",
+  size: int | None = None,
+  channels: int | None = None,
+  flip: bool = False,
+  pad: int = 0,
+  crop: int = 0,
+  invert: bool = False,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """Noise with 10 classes, 32x32x3, where a real set is not at hand: 4,096 images to train on, 1,024 to test."""
+  return image_dataset(
+    functools.partial(open_images, "mock", size=size, channels=channels),
+    Share(batch, seed, process, processes),
+    split=split,
+    augment=Augment(flip, pad, crop),
+    invert=invert,
+  )

@@ -16,7 +16,7 @@ import zlib
 
 import numpy as np
 
-from genjax.data.images import ImageSet, image_set
+from genjax.data.image_set import ImageSet, image_set
 from genjax.data.splits import parse_split
 
 COUNTS = {"train": 100_000, "test": 10_000}

@@ -8,7 +8,7 @@ Checked  tests/data/test_mock.py
 
 import numpy as np
 
-from genjax.data.images import ImageSet, check_request, image_set
+from genjax.data.image_set import ImageSet, check_request, image_set
 from genjax.data.splits import parse_split
 
 COUNTS = {"train": 4096, "test": 1024}

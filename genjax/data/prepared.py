@@ -1,7 +1,7 @@
 """Data sets that TensorFlow Datasets has prepared as array_record, read without TensorFlow.
 
-Sets of others lie in `data_dir` (else $TFDS_DATA_DIR, else ~/tensorflow_datasets) and are found by name; the code of
-their builders is not needed. Our own are written into the cache on first use.
+Sets of others lie in `data_dir` (else $TFDS_DATA_DIR, else ~/tensorflow_datasets) under their names; the code of their
+builders is not needed. Our own are written into the cache on first use.
 
 Checked  tests/data/test_prepared.py, tests/data/test_digits.py
 """
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from genjax.data.cache import cache_dir
-from genjax.data.images import Source, check_request, to_array
+from genjax.data.image_set import Source, check_request, to_array
 from genjax.data.quiet import quiet
 
 if TYPE_CHECKING:
@@ -64,14 +64,14 @@ def find_prepared(name: str, data_dir: str | None = None, *, own: tuple[str, ...
     return str(versions[match["version"]])
   if versions and match["version"] is None:
     return str(versions[max(versions, key=lambda version: tuple(map(int, version.split("."))))])
-  raise _not_found(name, match, root, sorted(versions), own)
+  raise _not_prepared(name, match, root, sorted(versions), own)
 
 
 def _children(folder) -> list:
   return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def _not_found(name: str, match: re.Match, root, versions: list[str], own: tuple[str, ...]) -> Exception:
+def _not_prepared(name: str, match: re.Match, root, versions: list[str], own: tuple[str, ...]) -> Exception:
   if versions:
     return FileNotFoundError(f'"{name}": only version {", ".join(versions)} is prepared in {root}')
   configs = [child.name for child in _children(root / match["set"]) if any(map(_is_version, _children(child)))]

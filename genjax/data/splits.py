@@ -33,6 +33,11 @@ def parse_split(split: str, counts: Mapping[str, int]) -> tuple[str, int, int]:
   return name, start, stop
 
 
+def with_held_out_tenth(split: str) -> str:
+  """Of a source that has no test part: "train" is its first nine tenths, "test" the rest; others stay as they are."""
+  return {"train": "train[:90%]", "test": "train[90%:]"}.get(split.strip(), split)
+
+
 def _position(text: str, count: int) -> int:
   """Percents are rounded to the closest example; negative positions count from the end."""
   position = round(int(text[:-1]) * count / 100) if text.endswith("%") else int(text)

@@ -1,1 +1,1 @@
-"""Samples in, numbers out, each with the card that says how it was made."""
+"""Trained states in, numbers out, each with the card that says how it was measured. One file a metric."""

@@ -1,4 +1,4 @@
-"""A number and its card: what a metric says, and how it was measured.
+"""The card of a number: how it was measured.
 
 Two numbers are compared only if they were measured the same way: the Frechet distance falls with the number of
 images and changes with the extractor, the reference and the rounding of the pixels.
@@ -9,10 +9,12 @@ Checked  tests/metrics/test_card.py
 import hashlib
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
+
+from genjax.core import Number
 
 QUANTISATION = "8 bit: round((x + 1) * 127.5)"
 _DISTRIBUTION = "genjax-vision"
@@ -73,17 +75,6 @@ class Card:
     return asdict(self)
 
 
-class Number(NamedTuple):
-  """A measured value and its card."""
-
-  value: float
-  card: Card
-
-  def to_dict(self) -> dict[str, Any]:
-    """{"value": ..., "card": {...}}, for summary.json."""
-    return {"value": float(self.value), "card": self.card.to_dict()}
-
-
 def differences(a: Card, b: Card) -> tuple[str, ...]:
   """Names of the fields in which two measurements differ.
 
@@ -94,15 +85,17 @@ def differences(a: Card, b: Card) -> tuple[str, ...]:
 
 
 def compare(a: Number, b: Number, *, force: bool = False) -> float:
-  """a - b, if both were measured in the same way.
+  """The difference a - b of two values, if both were measured in the same way.
 
   Raises:
     ValueError: the cards differ, and `force` is not set; names the fields and both values.
   """
   differ = differences(a.card, b.card)
   if differ and not force:
-    told = "; ".join(f"{name}: {getattr(a.card, name)!r} and {getattr(b.card, name)!r}" for name in differ)
-    raise ValueError(f"two numbers that were not measured alike: {told}; measure one again, or compare with force=True")
+    pairs = "; ".join(f"{name}: {getattr(a.card, name)!r} and {getattr(b.card, name)!r}" for name in differ)
+    raise ValueError(
+      f"two numbers that were not measured alike: {pairs}; measure one again, or compare with force=True"
+    )
   return a.value - b.value
 
 

@@ -4,120 +4,139 @@ Shapes   N images [N, H, W, C] uint8; labels [N] int; K classes. Errors are shar
 Checked  tests/metrics/test_classification.py: against numpy; a split that no batch divides; logits that are NaN.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.core import Array
-from genjax.metrics.card import Card, Number, digest
-from genjax.metrics.pixels import as_uint8
-from genjax.ops.augment import to_unit
+from genjax.core import Array, Batch, Dataset, Metric, Number, Raw, Split, State
+from genjax.metrics.card import Card, digest
+from genjax.metrics.real import once, real_images
 
 BATCH = 250
-Classify = Callable[[Any, Array], Array]  # state, images [B, H, W, C] in [-1, 1] -> class logits [B, K]
+Classify = Callable[[Any, Array], Array]  # state, images [B, H, W, C] as `prepare` makes them -> class logits [B, K]
+Prepare = Callable[[Array | None, Batch], Batch]  # of core.Dataset
 
 
-class Split(NamedTuple):
-  """Images with labels. `name` is for cards, e.g. "digits/test"."""
-
-  images: np.ndarray  # [N, H, W, C] uint8
-  labels: np.ndarray  # [N] int32
-  name: str
-
-
-class ErrorMetrics(NamedTuple):
-  """measure: (state, roles, *, ema, seed) -> {"<role>_error", "<role>_cross_entropy"}. roles: those there are."""
-
-  measure: Callable[..., dict[str, Number]]
-  roles: tuple[str, ...]
-
-
-def error_metrics(classify: Classify, splits: Mapping[str, Split], *, batch: int = BATCH) -> ErrorMetrics:
-  """Binds splits by their roles ("validation", "test") and returns what measures a classifier on them.
+def error(
+  *,
+  split: str = "test",
+  train_split: str = "train",
+  batch: int = BATCH,
+  seed: int | None = None,
+  ema: bool | None = None,
+) -> Metric:
+  """The metrics "error" and "cross_entropy" of a classifier on a split.
 
   Args:
-    classify: traceable; it compiles once for all splits, measurements and states.
-    splits: role to split.
+    split: images with labels. A split most of whose images are trained on is refused.
+    train_split: what the system is trained on.
     batch: images at once; the last batch is filled up, and what fills it is not counted.
+    seed: of the training, for the card.
+    ema: whether the classifier has averaged weights, for the card.
+  """
+  if batch < 1:
+    raise ValueError(f"batch {batch}; use at least 1")
+  images = once(lambda data: labelled(data, split))
+  opened = once(lambda data: _opened(images(data)))
+
+  def measure(key: Array, views: Mapping[str, Callable], state: State, data: Dataset) -> dict[str, Number]:
+    del key
+    name, examples, digest_of_all = opened(data)
+    wrong, cross_entropy = count(views["classify"], state, examples, prepare=data.prepare, batch=batch)
+    total = len(examples["label"])
+    card = lambda metric: Card(
+      metric=metric,
+      subject="classifier",
+      generated=total,
+      reference=total,
+      split=name,
+      data_digest=digest_of_all,
+      ema=ema,
+      seed=seed,
+      precision=None,
+    )
+    values = {"error": wrong / total, "cross_entropy": cross_entropy}
+    return {metric: Number(value, card(metric)) for metric, value in values.items()}
+
+  def check(data: Dataset) -> None:
+    _check_apart(data, images(data), train_split)
+
+  return Metric(("classify",), measure, dict.fromkeys(("error", "cross_entropy"), "lower"), check)
+
+
+def labelled(data: Dataset, split: str) -> Split:
+  """A split of whole images with labels: "image" [N, H, W, C] uint8 and "label" [N].
 
   Raises:
-    ValueError: no images, no labels, or other images than the rest; names the split.
+    ValueError: no such split, no labels, or as many labels as there are images.
   """
-  for split in splits.values():
-    _check(split, next(iter(splits.values())))
-  digests = {role: digest(split.images, split.labels) for role, split in splits.items()}
-
-  def measure(
-    state: Any,
-    roles: Sequence[str] = tuple(splits),
-    *,
-    ema: bool | str | None = None,
-    seed: int | None = None,
-  ) -> dict[str, Number]:
-    numbers = {}
-    for role in roles:
-      split = splits[role]
-      wrong, crossed = count(classify, state, split.images, split.labels, batch=batch)
-      for name, value in (("error", wrong / len(split.images)), ("cross_entropy", crossed)):
-        card = Card(
-          metric=name,
-          subject="classifier",
-          generated=len(split.images),
-          reference=len(split.images),
-          split=split.name,
-          data_digest=digests[role],
-          ema=ema,
-          seed=seed,
-          precision=None,
-        )
-        numbers[f"{role}_{name}"] = Number(value, card)
-    return numbers
-
-  return ErrorMetrics(measure, tuple(splits))
+  real = real_images(data, split)
+  images, labels = real.examples["image"], real.examples.get("label")
+  if labels is None:
+    raise ValueError(f"{real.name} has no labels; an error takes a data set with labels")
+  if np.shape(labels) != images.shape[:1]:
+    raise ValueError(f"{real.name} has {len(images)} images and {len(labels)} labels")
+  return real
 
 
-def count(
-  classify: Classify, state: Any, images: np.ndarray, labels: np.ndarray, *, batch: int = BATCH
-) -> tuple[int, float]:
+def count(classify: Classify, state: Any, examples: Raw, *, prepare: Prepare, batch: int = BATCH) -> tuple[int, float]:
   """How many images are classified wrongly, and the mean cross-entropy.
 
   Args:
     classify, state: the classifier; jit remembers `classify` itself, so hand in the same object every time.
-    images, labels: [N, H, W, C] uint8 and [N].
+    examples: "image" [N, H, W, C] uint8 and "label" [N].
+    prepare: of the data set, called without a key; jit remembers it too.
     batch: images at once.
 
   Returns:
     A whole number, exact; and a float. An image whose logits are not all finite counts as wrong.
   """
-  parts = []
-  for start in range(0, len(images), batch):
+  total, parts = len(examples["label"]), []
+  for start in range(0, total, batch):
     rows = np.arange(start, start + batch)
-    label = np.where(rows < len(images), labels[rows % len(images)], -1).astype(np.int32)
-    parts.append(_counted(classify, state, images[rows % len(images)], label))
-  wrong, crossed = (np.asarray(jax.device_get(part), np.float64).sum() for part in zip(*parts, strict=True))
-  return int(wrong), float(crossed / len(images))
+    raw = {name: np.asarray(examples[name])[rows % total] for name in ("image", "label")}
+    parts.append(_counted(classify, prepare, state, raw, rows < total))
+  wrong, summed = (np.asarray(jax.device_get(part), np.float64).sum() for part in zip(*parts, strict=True))
+  return int(wrong), float(summed / total)
 
 
-@partial(jax.jit, static_argnums=0)
-def _counted(classify: Classify, state: Any, images: Array, label: Array) -> tuple[Array, Array]:
-  """Sums over the images of one batch whose label is not -1."""
-  logits = classify(state, to_unit(images)).astype(jnp.float32)
+@partial(jax.jit, static_argnums=(0, 1))
+def _counted(classify: Classify, prepare: Prepare, state: Any, raw: Batch, counts: Array) -> tuple[Array, Array]:
+  """Sums over the images of one batch that count."""
+  batch = prepare(None, raw)
+  label = batch["label"]
+  logits = classify(state, batch["image"]).astype(jnp.float32)
   right = (logits.argmax(-1) == label) & jnp.isfinite(logits).all(-1)
-  chosen = jnp.take_along_axis(logits, jnp.maximum(label, 0)[:, None], axis=1)[:, 0]
-  crossed = jax.nn.logsumexp(logits, axis=-1) - chosen
-  counts = label >= 0
-  return (counts & ~right).sum(dtype=jnp.int32), jnp.where(counts, crossed, 0.0).sum()
+  chosen = jnp.take_along_axis(logits, label[:, None], axis=1)[:, 0]
+  cross_entropy = jax.nn.logsumexp(logits, axis=-1) - chosen
+  return (counts & ~right).sum(dtype=jnp.int32), jnp.where(counts, cross_entropy, 0.0).sum()
 
 
-def _check(split: Split, first: Split) -> None:
-  as_uint8(split.images, name=f"images of {split.name}")
-  if split.labels is None:
-    raise ValueError(f"{split.name} has no labels; an error rate takes a data set with labels (config.data.name)")
-  if split.images.shape[1:] != first.images.shape[1:]:
-    raise ValueError(f"images of {split.name} are {split.images.shape[1:]}, of {first.name} {first.images.shape[1:]}")
-  if split.labels.shape != split.images.shape[:1]:
-    raise ValueError(f"{split.name} has {len(split.images)} images and {len(split.labels)} labels")
+def _opened(real: Split) -> tuple[str, Raw, str]:
+  """Name of the split, its images and labels, and their digest."""
+  examples = {"image": real.examples["image"], "label": np.asarray(real.examples["label"], np.int32)}
+  return real.name, examples, digest(*examples.values())
+
+
+def _check_apart(data: Dataset, held_out: Split, train_split: str) -> None:
+  """A split that was trained on says nothing. Some sets have a few images twice, so only most of them count.
+
+  A training set that is not held in memory cannot be looked at, and passes.
+  """
+  try:
+    train = real_images(data, train_split)
+  except ValueError:
+    return
+  images = [image.tobytes() for image in held_out.examples["image"]]
+  asked = set(images)
+  trained = {content for content in (image.tobytes() for image in train.examples["image"]) if content in asked}
+  shared = sum(content in trained for content in images)
+  if shared > len(images) / 2:
+    raise ValueError(
+      f"{shared} of {len(images)} images of {held_out.name} are trained on ({train.name}); keep them apart: "
+      'split="train[:80%]" of the data and split="train[80%:]" of the metric'
+    )

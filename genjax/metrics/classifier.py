@@ -29,12 +29,12 @@ _SMALLEST_SIDE = 4  # halve images while the shorter side stays at or above this
 class Classifier(nn.Module):
   """3x3 convolutions in pairs with mean pooling down to a side of 4 to 7, then 64 features, then the classes."""
 
-  classes: int
+  head_classes: int
   width: int = 24
 
   @nn.compact
   def __call__(self, images: Array) -> tuple[Array, Array]:
-    """Returns logits [B, classes] and features [B, 64]."""
+    """Returns logits [B, head_classes] and features [B, 64]."""
     convolve = partial(nn.Conv, kernel_size=(3, 3), padding=1, conv_general_dilated=conv.general)
     x, width = images, self.width
     while min(x.shape[1:3]) >= 2 * _SMALLEST_SIDE:
@@ -45,7 +45,7 @@ class Classifier(nn.Module):
     x = nn.swish(convolve(width)(x))
     x = nn.swish(convolve(width)(x))
     features = nn.swish(nn.Dense(FEATURES)(x.reshape(x.shape[0], -1)))
-    return nn.Dense(self.classes)(features), features
+    return nn.Dense(self.head_classes)(features), features
 
 
 def highest(fn):
@@ -99,11 +99,11 @@ def trained(
 
     def loss(params):
       logits, _ = net.apply(params, shifted)
-      targets = optax.smooth_labels(jax.nn.one_hot(labels[chosen], net.classes), LABEL_SMOOTHING)
+      targets = optax.smooth_labels(jax.nn.one_hot(labels[chosen], net.head_classes), LABEL_SMOOTHING)
       return optax.softmax_cross_entropy(logits, targets).mean()
 
-    value, gradient = jax.value_and_grad(loss)(params)
-    updates, moments = optimizer.update(gradient, moments)
+    value, grads = jax.value_and_grad(loss)(params)
+    updates, moments = optimizer.update(grads, moments)
     return (optax.apply_updates(params, updates), moments), value
 
   (params, _), losses = jax.lax.scan(step, (params, optimizer.init(params)), jax.random.split(key_steps, steps))

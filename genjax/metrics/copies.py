@@ -10,17 +10,22 @@ nearest training images; it is no proof.
 Papers   Meehan, Chaudhuri and Dasgupta 2020, arXiv:2004.05675 (generated-to-training against held-out-to-training).
 Departs  Meehan et al.: pixel L2 over the whole space, not a rank test per cell.
 Shapes   N images [N, H, W, C], uint8 or float in [-1, 1]; distances are L2 over pixels of [-1, 1].
-Checked  tests/metrics/test_copies.py: planted copies are found, held-out digits are not.
+Checked  tests/metrics/test_copies.py: planted copies are flagged, held-out digits are not.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from genjax.core import Array, Dataset, Metric, Number, Split, State
+from genjax.metrics.card import Card, digest
 from genjax.metrics.nearest import nearest
 from genjax.metrics.pixels import as_uint8, paired
+from genjax.metrics.real import once, train_and_held_out
 
 QUANTILE = 0.01
+_BETTER = {"copies": "lower", "nearest_ratio": "neither", "duplicates": "lower", "diversity": "neither"}
 
 
 class Real(NamedTuple):
@@ -58,6 +63,66 @@ class Copies(NamedTuple):
   distances: np.ndarray
 
 
+# The metric of a config -----------------------------------------------------------------------------------------------
+
+
+def copies(
+  *,
+  split: str = "test",
+  samples: int = 500,
+  train_split: str = "train",
+  choice_seed: int = 0,
+  seed: int | None = None,
+  ema: bool | None = None,
+) -> Metric:
+  """The metrics "copies", "nearest_ratio", "duplicates" and "diversity" of samples; see `Copies`.
+
+  Args:
+    split: held-out images, which say how near a new image is to the training images.
+    samples: number of samples.
+    train_split: the training images.
+    choice_seed: of the training images that say how near two images of one set are.
+    seed: of the samples, for the card.
+    ema: whether the samples come from averaged weights, for the card.
+  """
+  if samples < 2:
+    raise ValueError(f"samples {samples}; it takes two at least to look for copies")
+  images = once(lambda data: train_and_held_out(data, train_split, split))
+  opened = once(lambda data: _opened(*images(data), samples, choice_seed))
+
+  def measure(key: Array, views: Mapping[str, Callable], state: State, data: Dataset) -> dict[str, Number]:
+    reference, digest_of_all = opened(data)
+    pixels = paired(views["sample"](key, state, samples), reference.train, name="generated images")
+    result = copies_among(pixels, reference)
+    card = lambda metric: Card(
+      metric=metric,
+      subject="samples",
+      generated=len(pixels),
+      reference=len(reference.train),
+      split=f"training images; thresholds from {images(data)[1].name}",
+      data_digest=digest_of_all,
+      ema=ema,
+      seed=seed,
+      precision=None,
+    )
+    values = (result.copies, result.ratio, result.duplicates, result.diversity)
+    return {name: Number(value, card(name)) for name, value in zip(_BETTER, values, strict=True)}
+
+  def check(data: Dataset) -> None:
+    images(data)
+
+  return Metric(("sample",), measure, _BETTER, check)
+
+
+def _opened(train: Split, held_out: Split, n: int, seed: int) -> tuple[Real, str]:
+  """What the real images say, and the digest of all of them."""
+  both = [part.examples["image"] for part in (train, held_out)]
+  return real(*both, n=n, seed=seed), digest(*both)
+
+
+# Comparing ------------------------------------------------------------------------------------------------------------
+
+
 def real(train: np.ndarray, held_out: np.ndarray, *, n: int, seed: int = 0) -> Real:
   """Measures real images once, to be compared with samples.
 
@@ -83,7 +148,7 @@ def real(train: np.ndarray, held_out: np.ndarray, *, n: int, seed: int = 0) -> R
   )
 
 
-def copies(generated: Any, real: Real) -> Copies:
+def copies_among(generated: Any, real: Real) -> Copies:
   """Compares generated images [N, H, W, C], N at least 2, with real ones."""
   pixels = paired(generated, real.train, name="generated images")
   if len(pixels) < 2:

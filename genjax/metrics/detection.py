@@ -1,4 +1,4 @@
-"""Does the score f tell images like its training data from others? AUROC, AUPR and FPR at 95 % TPR, set by set.
+"""Does the score f separate images like its training data from others? AUROC, AUPR and FPR at 95 % TPR, set by set.
 
 In-distribution images are the positives: f should be high on them. An energy model that is one can do this without
 ever having seen the other sets. Most need no download, and each asks something else:
@@ -21,8 +21,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from genjax.core import Array
-from genjax.metrics.card import Card, Number, digest
+from genjax.core import Array, Number
+from genjax.metrics.card import Card, digest
 from genjax.metrics.pixels import as_uint8, paired
 from genjax.ops.augment import to_unit
 from genjax.ops.ranking import aupr, auroc, fpr_at_tpr
@@ -64,7 +64,7 @@ def detection(
   others = {name: paired(images, inside, name=f"images of {name!r}") for name, images in out_images.items()}
   scored = jax.jit(lambda pixels: score(to_unit(pixels)))
   of_inside, of_images = scores(scored, inside, batch, "in-distribution images"), digest(inside)
-  found = {}
+  numbers = {}
   for name, pixels in others.items():
     of_others = scores(scored, pixels, batch, f"images of {name!r}")
     card = lambda metric, name=name, pixels=pixels: Card(
@@ -77,19 +77,19 @@ def detection(
       seed=seed,
       precision=None,
     )
-    found[name] = {metric: Number(rule(of_inside, of_others), card(metric)) for metric, rule in MEASURES.items()}
-  return found
+    numbers[name] = {metric: Number(rule(of_inside, of_others), card(metric)) for metric, rule in MEASURES.items()}
+  return numbers
 
 
 def scores(scored: Callable[[Array], Array], pixels: np.ndarray, batch: int, name: str) -> np.ndarray:
   """Scores [N] of images [N, H, W, C], `batch` at a time; the last batch is filled up, so that one shape compiles."""
-  batch, found = min(batch, len(pixels)), []
+  batch, parts = min(batch, len(pixels)), []
   for start in range(0, len(pixels), batch):
     values = np.asarray(scored(pixels[np.arange(start, start + batch) % len(pixels)]))
     if values.shape != (batch,):
       raise ValueError(f"the score of {batch} {name} has shape {list(values.shape)}; wanted one number per image")
-    found.append(values[: len(pixels) - start])
-  values = np.concatenate(found).astype(np.float64)
+    parts.append(values[: len(pixels) - start])
+  values = np.concatenate(parts).astype(np.float64)
   if np.isnan(values).any():
     raise ValueError(f"the score of {int(np.isnan(values).sum())} of {len(pixels)} {name} is NaN; look at its training")
   return values

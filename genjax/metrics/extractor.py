@@ -16,6 +16,7 @@ import tempfile
 import time
 import zipfile
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +25,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genjax.core import Array
 from genjax.metrics import classifier
 from genjax.metrics.card import digest
 from genjax.metrics.pixels import as_uint8
+from genjax.ops.augment import to_unit
 
 _BATCH_PIXELS = 1 << 18  # pixels of one forward pass: some 50 MB of activations
 _BATCH_MOST = 256
+_PROBES = 64  # images whose features identify a function
 _log = logging.getLogger(__name__)
 
 
@@ -68,14 +72,7 @@ class Extractor:
     pixels = as_uint8(images)
     if pixels.shape[1:] != self.size:
       raise ValueError(f"images are {pixels.shape[1:]}; this extractor reads {self.size} and does not resize")
-    batch = max(1, min(_BATCH_MOST, _BATCH_PIXELS // (self.size[0] * self.size[1])))
-    parts = []
-    for start in range(0, len(pixels), batch):
-      part = pixels[start : start + batch]
-      padded = np.concatenate([part, np.zeros((batch - len(part), *self.size), np.uint8)])
-      logits, features = jax.device_get(classifier.forward(self.net, self.params, padded))
-      parts.append((logits[: len(part)], features[: len(part)]))
-    return np.concatenate([logits for logits, _ in parts]), np.concatenate([features for _, features in parts])
+    return _in_batches(lambda part: classifier.forward(self.net, self.params, part), pixels)
 
 
 def train_extractor(
@@ -109,7 +106,7 @@ def train_extractor(
     ValueError: shapes or labels that do not fit.
   """
   images, labels = _checked(images, labels, classes, "training")
-  net = classifier.Classifier(classes=classes, width=width)
+  net = classifier.Classifier(head_classes=classes, width=width)
   recipe = {
     "recipe": classifier.RECIPE, "data": digest(images, labels), "classes": classes, "seed": seed, "steps": steps,
     "batch": batch, "learning_rate": learning_rate, "width": width, "jax": jax.__version__,
@@ -138,10 +135,97 @@ def train_extractor(
 def random_extractor(images: np.ndarray, *, seed: int = 0, width: int = 24) -> Extractor:
   """The same net untrained, for data without labels: weak and honest. The images set the scale only."""
   images = as_uint8(images, name="training images")
-  net = classifier.Classifier(classes=2, width=width)
+  net = classifier.Classifier(head_classes=2, width=width)
   stored = _scaled(net, classifier.untrained(net, jax.random.key(seed), images.shape[1:]), images)
   description = f"{classifier.FEATURES} random features of an untrained convolutional net (seed {seed}), not Inception"
   return _extractor(net, stored, images.shape[1:], "random", description)
+
+
+def make_extractor(
+  train: Mapping[str, np.ndarray],
+  held_out: Mapping[str, np.ndarray],
+  *,
+  classes: int | None,
+  data_name: str,
+  seed: int = 0,
+) -> Extractor:
+  """A classifier where the data has labels of two classes at least, else random features.
+
+  Args:
+    train, held_out: "image" [N, H, W, C] uint8 and, where there are labels, "label" [N].
+    classes: number of labels; None if there are none.
+    data_name: for the card.
+    seed: of the extractor.
+  """
+  if classes is None or classes < 2:
+    return random_extractor(train["image"], seed=seed)
+  return train_extractor(
+    train["image"],
+    train["label"],
+    classes=classes,
+    held_out_images=held_out["image"],
+    held_out_labels=held_out["label"],
+    data_name=data_name,
+    seed=seed,
+  )
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionExtractor:
+  """Features by a function of images, made by `function_extractor`.
+
+  Attributes:
+    apply: images [B, H, W, C] uint8 -> [B, D] float32, compiled.
+    description: what it is, for the card.
+    digest: sha256 that identifies the function.
+  """
+
+  apply: Callable[[Array], Array]
+  description: str
+  digest: str
+
+  def features(self, images: Any) -> np.ndarray:
+    """Features [N, D] float32 of images [N, H, W, C], uint8 or float in [-1, 1] (rounded to 8 bit first)."""
+    return _in_batches(self.apply, as_uint8(images))
+
+
+def function_extractor(function: Callable[[Array], Array], images: np.ndarray) -> FunctionExtractor:
+  """The features that a function gives, for example the view `encode` or `classify` of another run.
+
+  Args:
+    function: images [B, H, W, C] float32 in [-1, 1] -> [B, ...]; traceable. Its attributes `description` and `digest`
+      are used where it has them.
+    images: [N, H, W, C] uint8; the function's features of the first ones are its digest where it has none of its own.
+
+  Raises:
+    ValueError: the function does not give one array with a row for each image.
+  """
+
+  @jax.jit
+  @classifier.highest
+  def apply(pixels):
+    features = function(to_unit(pixels))
+    if not isinstance(features, jax.Array) or features.shape[:1] != pixels.shape[:1]:
+      raise ValueError(
+        f"an extractor gave {jax.tree.map(jnp.shape, features)} for {len(pixels)} images; wanted [B, ...]"
+      )
+    return features.reshape(len(pixels), -1).astype(jnp.float32)
+
+  description = getattr(function, "description", "features of a net of another run, not Inception")
+  known = getattr(function, "digest", None) or digest(_in_batches(apply, as_uint8(images[:_PROBES])))
+  return FunctionExtractor(apply, description, known)
+
+
+def _in_batches(function: Callable[[np.ndarray], Any], pixels: np.ndarray) -> Any:
+  """What a function gives for images [N, H, W, C] uint8, a batch of one size at a time, joined on the host."""
+  batch = max(1, min(_BATCH_MOST, _BATCH_PIXELS // (pixels.shape[1] * pixels.shape[2])))
+  parts = []
+  for start in range(0, len(pixels), batch):
+    part = pixels[start : start + batch]
+    kept = len(part)
+    padded = np.concatenate([part, np.zeros((batch - kept, *pixels.shape[1:]), np.uint8)])
+    parts.append(jax.tree.map(lambda x, kept=kept: x[:kept], jax.device_get(function(padded))))
+  return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def _checked(images, labels, classes: int, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -13,24 +13,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from genjax.core import Array
-from genjax.metrics.card import Card, Number
+from genjax.core import Array, Batch, Dataset, Metric, Number, Raw, Split, State
+from genjax.metrics.card import Card
+from genjax.metrics.real import once, split_of
 
-Answer = Callable[[Any, Mapping[str, Array]], Array]  # state, a batch of episodes -> logits [E, m, K]
-Batches = Callable[[int], Mapping[str, np.ndarray]]  # i -> episodes i * E to (i + 1) * E - 1
-
-
-class Task(NamedTuple):
-  """What is measured. `name` is for cards and logs, e.g. "test_5shot"."""
-
-  name: str
-  batch: Batches
-  episodes: int
-  images: int  # in the split
-  split: str  # "glyphs/test"
-  data_digest: str
-  told: str  # ways, shots and queries in words
+Adapt = Callable[[Any, Batch], Array]  # the view: state, a prepared batch of episodes -> logits [E, m, K]
+Prepare = Callable[[Array | None, Batch], Batch]  # of core.Dataset
+_AXIS = "data"
+_BETTER = {"accuracy": "higher", "interval": "neither"}
 
 
 class Interval(NamedTuple):
@@ -38,6 +31,127 @@ class Interval(NamedTuple):
 
   mean: float
   half: float
+
+
+def few_shot(
+  *,
+  split: str = "test",
+  shots: tuple[int, ...] = (1, 5),
+  queries: int = 15,
+  episodes: int = 1000,
+  batch: int = 8,
+  episode_seed: int = 0,
+  chosen_at: int = 5,
+  seed: int | None = None,
+  ema: bool | None = None,
+) -> Metric:
+  """The metrics "<s>shot_accuracy" and "<s>shot_interval" for every s of `shots`, and "error".
+
+  Args:
+    split: classes that training does not see.
+    shots: support images of a class.
+    queries: query images of a class.
+    episodes: as many are measured, at least 2; the interval shrinks with their root.
+    batch: episodes at once; it divides over the devices.
+    episode_seed: of the draw of episodes. Runs that are compared, whatever their seed, are asked the same episodes.
+    chosen_at: "error" is 1 - accuracy at so many shots; a run may be chosen by it.
+    seed: of the training, for the card.
+    ema: whether the weights are averaged, for the card.
+  """
+  if chosen_at not in shots:
+    raise ValueError(f"chosen_at {chosen_at} is not among shots {shots}")
+  if episodes < 2:
+    raise ValueError(f"episodes {episodes}; an interval takes two at least")
+
+  opened = once(lambda data: split_of(data, split))
+  asked = {"batch": batch, "queries": queries, "seed": episode_seed}
+
+  def measure(key: Array, views: Mapping[str, Callable], state: State, data: Dataset) -> dict[str, Number]:
+    del key
+    real = opened(data)
+
+    def card(metric: str, shot: int) -> Card:
+      return Card(
+        metric=f"{metric}, {data.facts['ways']}-way {shot}-shot, {queries} queries a class, {episodes} episodes",
+        subject="few-shot classifier",
+        generated=episodes,
+        reference=len(next(iter(real.examples.values()))),
+        split=real.name,
+        data_digest=real.digest,
+        scaling=None,
+        ema=ema,
+        seed=seed,
+        precision=None,
+      )
+
+    numbers: dict[str, Number] = {}
+    for shot in shots:
+      batches = _batches(real, shots=shot, **asked)
+      values = episode_accuracies(views["adapt"], state, batches, prepare=data.prepare, episodes=episodes)
+      result = interval(values)
+      numbers[f"{shot}shot_accuracy"] = Number(result.mean, card("accuracy", shot))
+      numbers[f"{shot}shot_interval"] = Number(result.half, card("half of the 95 % interval of accuracy", shot))
+      if shot == chosen_at:
+        numbers["error"] = Number(1 - result.mean, card("error", shot))
+    return numbers
+
+  def check(data: Dataset) -> None:
+    if batch % jax.device_count():
+      devices = jax.device_count()
+      raise ValueError(f"batch {batch} episodes do not divide over {devices} devices; use a multiple of {devices}")
+    if data.facts.get("ways") is None:
+      raise ValueError(f"data {data.facts.get('name', 'set')} have no fact ways; few_shot takes a data set of episodes")
+    for shot in shots:
+      _batches(opened(data), shots=shot, **asked)
+
+  better = {f"{shot}shot_{what}": word for shot in shots for what, word in _BETTER.items()}
+  return Metric(("adapt",), measure, {**better, "error": "lower"}, check)
+
+
+def accuracies(
+  adapt: Adapt,
+  state: State,
+  data: Dataset,
+  *,
+  split: str = "test",
+  shots: int = 5,
+  queries: int = 15,
+  episodes: int = 1000,
+  batch: int = 8,
+  seed: int = 0,
+) -> np.ndarray:
+  """The accuracy of each episode of a split, [episodes] float64; for several processes too.
+
+  Args:
+    adapt: the view of the system; traceable, and compiled once however often this is called with the same object.
+    state: what it reads; the episodes go to the devices that hold it.
+    data: a data set of episodes.
+    split, shots, queries, episodes, batch: as in `few_shot`, with one number of shots.
+    seed: of the episodes.
+  """
+  batches = _batches(split_of(data, split), batch=batch, shots=shots, queries=queries, seed=seed)
+  return episode_accuracies(adapt, state, batches, prepare=data.prepare, episodes=episodes)
+
+
+def episode_accuracies(
+  adapt: Adapt, state: State, batches: Callable[[int], Raw], *, prepare: Prepare, episodes: int
+) -> np.ndarray:
+  """The accuracy of each of the first `episodes` episodes, [episodes] float64.
+
+  Args:
+    adapt, prepare: traceable; jit remembers them, so hand in the same objects every time.
+    state: what `adapt` reads.
+    batches: i -> this process's share of episodes i * E to (i + 1) * E - 1, raw; those beyond the last one asked for
+      are not counted.
+  """
+  if episodes < 1:
+    raise ValueError(f"episodes {episodes}; use at least 1")
+  sharding = _sharding(state)
+  everywhere = NamedSharding(sharding.mesh, PartitionSpec())
+  parts: list[Array] = []
+  while sum(map(len, parts)) < episodes:
+    parts.append(_accuracies(adapt, prepare, everywhere, state, _placed(sharding, batches(len(parts)))))
+  return np.concatenate([np.asarray(jax.device_get(part), np.float64) for part in parts])[:episodes]
 
 
 def interval(accuracies: np.ndarray) -> Interval:
@@ -48,51 +162,37 @@ def interval(accuracies: np.ndarray) -> Interval:
   return Interval(float(values.mean()), float(1.96 * values.std(ddof=1) / np.sqrt(len(values))))
 
 
-def episode_accuracies(
-  answer: Answer, state: Any, batch: Batches, *, episodes: int, place: Callable[[Any], Any] = lambda batch: batch
-) -> np.ndarray:
-  """The accuracy of each of the first `episodes` episodes, [episodes] float64.
-
-  Args:
-    answer: traceable; jit remembers it, so hand in the same object every time.
-    state: what it reads.
-    batch: the same number of episodes each time; those beyond the last one asked for are not counted.
-    place: puts a host's batch on the devices.
-  """
-  if episodes < 1:
-    raise ValueError(f"episodes {episodes}; use at least 1")
-  found, number = [], 0
-  while sum(map(len, found)) < episodes:
-    found.append(_accuracies(answer, state, place(batch(number))))
-    number += 1
-  return np.concatenate([np.asarray(jax.device_get(part), np.float64) for part in found])[:episodes]
+def _batches(real: Split, **asked: int) -> Callable[[int], Raw]:
+  """Raw episodes of a split. Raises ValueError where it has none."""
+  if real.episodes is None:
+    raise ValueError(f"{real.name} has no episodes; few_shot takes a data set of episodes")
+  return real.episodes(**asked)
 
 
-def measured(
-  answer: Answer, state: Any, task: Task, *, seed: int | None = None, place: Callable[[Any], Any] = lambda batch: batch
-) -> dict[str, Number]:
-  """{"<task>_accuracy", "<task>_interval"}, each with its card."""
-  found = interval(episode_accuracies(answer, state, task.batch, episodes=task.episodes, place=place))
-  card = lambda metric: Card(
-    metric=f"{metric}, {task.told}",
-    subject="few-shot classifier",
-    generated=task.episodes,
-    reference=task.images,
-    split=task.split,
-    data_digest=task.data_digest,
-    scaling=None,
-    seed=seed,
-    precision=None,
-  )
-  return {
-    f"{task.name}_accuracy": Number(found.mean, card("accuracy")),
-    f"{task.name}_interval": Number(found.half, card("half of the 95 % interval of accuracy")),
-  }
-
-
-@partial(jax.jit, static_argnums=0)
-def _accuracies(answer: Answer, state: Any, batch: Mapping[str, Array]) -> Array:
-  """[E]; a query whose logits are not all finite counts as wrong."""
-  logits = answer(state, batch).astype(jnp.float32)
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _accuracies(adapt: Adapt, prepare: Prepare, everywhere: NamedSharding, state: State, raw: Batch) -> Array:
+  """[E], on every device; a query whose logits are not all finite counts as wrong."""
+  batch = prepare(None, raw)
+  logits = adapt(state, batch).astype(jnp.float32)
   right = (logits.argmax(-1) == batch["query_label"]) & jnp.isfinite(logits).all(-1)
-  return right.mean(-1, dtype=jnp.float32)
+  return lax.with_sharding_constraint(right.mean(-1, dtype=jnp.float32), everywhere)
+
+
+def _sharding(state: State) -> NamedSharding:
+  """Episodes are split over the devices that hold the state, those of other processes included."""
+  own = state.step.sharding
+  if isinstance(own, NamedSharding):
+    devices = own.mesh.devices.ravel()
+  else:
+    devices = np.array(sorted(own.device_set, key=lambda device: device.id))
+  return NamedSharding(Mesh(devices, (_AXIS,), axis_types=(AxisType.Auto,)), PartitionSpec(_AXIS))
+
+
+def _placed(sharding: NamedSharding, raw: Raw) -> Batch:
+  """One global array for each name, of which every process holds its share of the episodes."""
+  processes = len({device.process_index for device in sharding.mesh.devices.flat})
+  whole = lambda value: (value.shape[0] * processes, *value.shape[1:])
+  return {
+    name: jax.make_array_from_process_local_data(sharding, np.asarray(value), whole(value))
+    for name, value in raw.items()
+  }

@@ -1,6 +1,6 @@
 """The last picture of a run: samples, the training images nearest to them, real images, the curve, and the card.
 
-Shapes   images [n, H, W, C] float in [-1, 1] or uint8; real [N, H, W, C] uint8; nearest [n] rows of `real`.
+Shapes   images [n, H, W, C] float in [-1, 1] or uint8; real [N, H, W, C] uint8.
 Checked  tests/metrics/test_figure.py
 """
 
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from genjax.metrics.card import Number
-from genjax.ops.augment import to_uint8
+from genjax.core import Number
+from genjax.metrics.nearest import nearest
+from genjax.metrics.pixels import paired
 
 _SHOWN = 8  # a side of the sample grid, and images in a row of pairs
 
@@ -22,7 +23,6 @@ def draw(
   path: str | os.PathLike,
   images: Any,
   real: np.ndarray,
-  nearest: np.ndarray,
   curve: Sequence[tuple[int, float]],
   anchors: Mapping[str, float],
   number: Number,
@@ -32,8 +32,7 @@ def draw(
   Args:
     path: local or gs://.
     images: samples.
-    real: training images.
-    nearest: for each sample the training image nearest to it.
+    real: training images; those that are nearest to the first samples, in pixels, are shown below them.
     curve: (step, Frechet distance), as evaluated during training.
     anchors: Frechet distances to read the curve against, by name.
     number: the final distance with its card.
@@ -41,13 +40,14 @@ def draw(
   from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and needed once a run
   from matplotlib.figure import Figure
 
-  pixels = np.asarray(to_uint8(images))
+  pixels = paired(images, real, name="samples")
+  closest, _ = nearest(pixels[:_SHOWN], real)
   figure = Figure(figsize=(11, 8.2), layout="constrained")
   FigureCanvasAgg(figure)
   left, right = figure.subplots(2, 2, height_ratios=(2, 1.15), squeeze=False)
   tiles(left[0], pixels[: _SHOWN**2], _SHOWN, f"samples (the first {min(len(pixels), _SHOWN**2)}, not chosen)")
   tiles(left[1], real[: _SHOWN**2], _SHOWN, "training images")
-  pairs = np.concatenate([pixels[:_SHOWN], real[nearest[:_SHOWN]]])
+  pairs = np.concatenate([pixels[:_SHOWN], real[closest]])
   tiles(right[0], pairs, _SHOWN, "samples above, the nearest training image below each")
   axis = right[1]
   if curve:

@@ -10,12 +10,16 @@ Shapes   N images [N, H, W, C], uint8 or float in [-1, 1].
 Checked  tests/metrics/test_samples.py: noise, pixel Gaussian and real images come in this order on digits.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from genjax.metrics.card import Card, Number, digest
-from genjax.metrics.pixels import as_uint8
+from genjax.core import Array, Dataset, Metric, Number, Split, State
+from genjax.metrics.card import Card, digest
+from genjax.metrics.extractor import function_extractor, make_extractor
+from genjax.metrics.pixels import as_uint8, paired
+from genjax.metrics.real import name_of, once, train_and_held_out
 from genjax.ops.frechet import Moments, frechet_between
 
 _BLOCK = 1024
@@ -24,8 +28,8 @@ _BLOCK = 1024
 class Features(Protocol):
   """What a Frechet distance asks of an extractor, whichever net is behind it."""
 
-  description: str
-  digest: str
+  description: str  # for the card
+  digest: str  # sha256 of the net's parameters
 
   def features(self, images: Any) -> np.ndarray:
     """[N, H, W, C] to [N, D]."""
@@ -39,13 +43,126 @@ class Reference(NamedTuple):
   digest: str
 
 
+# The metrics of a config ----------------------------------------------------------------------------------------------
+
+
+def frechet(
+  *,
+  split: str = "test",
+  samples: int = 500,
+  train_split: str = "train",
+  extractor: Features | Callable | None = None,
+  extractor_seed: int = 0,
+  seed: int | None = None,
+  ema: bool | None = None,
+) -> Metric:
+  """The metric "frechet": the distance of samples to a held-out split.
+
+  Args:
+    split: the reference, images that training does not see.
+    samples: number of samples; distances of other numbers do not compare.
+    train_split: what the extractor is trained on.
+    extractor: what gives the features: `Features`, or a function of images [B, H, W, C] float32 in [-1, 1], such as a
+      view of another run. None: a small classifier that is trained on the training split, or random features where the
+      data have no labels.
+    extractor_seed: of that classifier; runs compare only under one.
+    seed: of the samples, for the card.
+    ema: whether the samples come from averaged weights, for the card.
+  """
+  _check_settings(samples, extractor)
+  images = once(lambda data: _images(data, train_split, split))
+  opened = once(lambda data: _opened(data, *images(data), extractor, extractor_seed))
+
+  def measure(key: Array, views: Mapping[str, Callable], state: State, data: Dataset) -> dict[str, Number]:
+    real = opened(data)
+    pixels = paired(views["sample"](key, state, samples), real.train, name="generated images")
+    return {"frechet": distance(real.extractor, pixels, real.reference, ema=ema, seed=seed)}
+
+  def check(data: Dataset) -> None:
+    images(data)
+
+  return Metric(("sample",), measure, {"frechet": "lower"}, check)
+
+
+def frechet_anchors(
+  *,
+  split: str = "test",
+  samples: int = 500,
+  train_split: str = "train",
+  extractor: Features | Callable | None = None,
+  extractor_seed: int = 0,
+  anchor_seed: int = 0,
+) -> Metric:
+  """The metrics "real", "pixel_gaussian" and "noise": distances that a Frechet distance of samples is read against.
+
+  They depend on the data alone, so they are measured once, at the end of a run. The arguments are those of `frechet`.
+
+  Args:
+    split, samples, train_split, extractor, extractor_seed: see `frechet`; give both metrics the same.
+    anchor_seed: of the choice of training images, the Gaussian and the noise.
+  """
+  _check_settings(samples, extractor)
+  images = once(lambda data: _images(data, train_split, split))
+
+  @once
+  def remembered(data: Dataset) -> dict[str, Number]:
+    real = _opened(data, *images(data), extractor, extractor_seed)
+    return anchors(real.extractor, real.train, real.reference, n=samples, seed=anchor_seed)
+
+  def measure(key: Array, views: Mapping[str, Callable], state: State, data: Dataset) -> dict[str, Number]:
+    del key, views, state
+    return dict(remembered(data))
+
+  def check(data: Dataset) -> None:
+    images(data)
+
+  return Metric((), measure, dict.fromkeys(("real", "pixel_gaussian", "noise"), "neither"), check)
+
+
+class _Opened(NamedTuple):
+  extractor: Features
+  reference: Reference
+  train: np.ndarray
+
+
+def _opened(data: Dataset, train: Split, held_out: Split, extractor: Features | Callable | None, seed: int) -> _Opened:
+  images = train.examples["image"]
+  if extractor is None:
+    extractor = make_extractor(
+      train.examples, held_out.examples, classes=data.facts.get("classes"), data_name=name_of(data, train), seed=seed
+    )
+  elif callable(extractor) and not hasattr(extractor, "features"):
+    extractor = function_extractor(extractor, images)
+  return _Opened(extractor, reference(extractor, held_out.examples["image"], split=held_out.name), images)
+
+
+def _check_settings(samples: int, extractor: Features | Callable | None) -> None:
+  if samples < 2:
+    raise ValueError(f"samples {samples}; a Frechet distance takes two at least, and some hundreds to say anything")
+  complete = all(hasattr(extractor, name) for name in ("features", "description", "digest"))
+  if not (extractor is None or complete or callable(extractor)):
+    raise ValueError(f"extractor {extractor!r}; wanted metrics.frechet.Features, or a function of images")
+
+
+def _images(data: Dataset, train_split: str, split: str) -> tuple[Split, Split]:
+  """Training and held-out images, with labels where the data have classes. Raises ValueError."""
+  both = train_and_held_out(data, train_split, split)
+  for real in both:
+    if (data.facts.get("classes") or 0) > 1 and real.examples.get("label") is None:
+      raise ValueError(f"{real.name} has no labels, though the data have {data.facts['classes']} classes")
+  return both
+
+
+# Distances ------------------------------------------------------------------------------------------------------------
+
+
 def reference(extractor: Features, images: Any, *, split: str) -> Reference:
   """Moments of held-out images [N, H, W, C] in the extractor's features; `split` names them on the card."""
   pixels = as_uint8(images, name="reference images")
   return Reference(_moments(extractor, pixels), split, digest(pixels))
 
 
-def frechet(
+def distance(
   extractor: Features,
   generated: Any,
   reference: Reference,
@@ -102,7 +219,7 @@ def anchors(
     "noise": ("uniform noise", noise),
   }
   return {
-    name: frechet(extractor, images, reference, subject=subject, seed=seed) for name, (subject, images) in sets.items()
+    name: distance(extractor, images, reference, subject=subject, seed=seed) for name, (subject, images) in sets.items()
   }
 
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours in pixels: by a matrix product in blocks, then exactly for the few that it finds.
+"""Nearest neighbours in pixels: by a matrix product in blocks, then exactly for the few that it picks.
 
 |a - b|^2 = |a|^2 + |b|^2 - 2 a.b is quick, but leaves some 1e-7 |a|^2 for equal images. It only picks candidates; their
 distances are then summed over differences of whole numbers, so that equal images are at distance 0.
@@ -33,13 +33,13 @@ def nearest(images: np.ndarray, others: np.ndarray, *, same: bool = False) -> tu
     raise ValueError(f"nearest neighbours among {len(others)} images; it takes {1 + same} at least")
   queries, keys = (x.reshape(len(x), -1) for x in (images, others))
   stacked = jnp.asarray(_padded(keys, -(-len(keys) // _BLOCK) * _BLOCK).reshape(-1, _BLOCK, keys.shape[1]))
-  found = []
+  parts = []
   for start in range(0, len(queries), _BLOCK):
     block = queries[start : start + _BLOCK]
     places = np.arange(start, start + _BLOCK, dtype=np.int32) if same else np.full(_BLOCK, -1, np.int32)
     candidates = np.asarray(_candidates(_padded(block, _BLOCK), places, stacked, len(keys)))[: len(block)]
-    found.append(_exact(block, keys, candidates))
-  indices, distances = (np.concatenate(part) for part in zip(*found, strict=True))
+    parts.append(_exact(block, keys, candidates))
+  indices, distances = (np.concatenate(part) for part in zip(*parts, strict=True))
   return indices, distances
 
 
@@ -54,7 +54,7 @@ def _candidates(queries: Array, places: Array, stacked: Array, count: Array) -> 
   queries = centred(queries)
 
   def closer(best, block):
-    worst, found = best
+    worst, kept = best
     at, keys = block
     keys = centred(keys)
     products = jnp.dot(queries, keys.T, precision=jax.lax.Precision.HIGHEST)
@@ -64,7 +64,7 @@ def _candidates(queries: Array, places: Array, stacked: Array, count: Array) -> 
     allowed = (key_places < count)[None, :] & (key_places[None, :] != places[:, None])
     squares = jnp.concatenate([worst, jnp.where(allowed, squares, jnp.inf)], axis=1)
     of_keys = jnp.broadcast_to(key_places[None, :], (queries.shape[0], _BLOCK))
-    of_all = jnp.concatenate([found, jnp.where(allowed, of_keys, -1)], axis=1)
+    of_all = jnp.concatenate([kept, jnp.where(allowed, of_keys, -1)], axis=1)
     negative, chosen = jax.lax.top_k(-squares, _CANDIDATES)
     return (-negative, jnp.take_along_axis(of_all, chosen, axis=1)), None
 

@@ -1,4 +1,4 @@
-"""Attacks on two classifiers, each judging the other's adversarial images: the columns of the thesis' Table 2.3.
+"""Attacks on two classifiers, each classifying the other's adversarial images: the columns of the thesis' Table 2.3.
 
 Adversarial images are made for A, from all test images, also from those that A had wrong before. N_A of N fool A.
 
@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.core import Array
-from genjax.metrics.card import QUANTISATION, Card, Number, digest
+from genjax.core import Array, Number
+from genjax.metrics.card import QUANTISATION, Card, digest
 from genjax.ops.attack import Attack, gradient_report
 from genjax.ops.augment import to_unit
 
@@ -71,7 +71,7 @@ def correction_rate(of_a: np.ndarray, of_b: np.ndarray, labels: np.ndarray) -> f
     labels: [N].
 
   Returns:
-    The rate; NaN if no image fools A, for then there is nothing to correct.
+    The share; NaN if no image fools A, for then there is nothing to correct.
   """
   fooled = _wrong(of_a, labels)
   if not fooled.any():
@@ -101,7 +101,7 @@ def robustness(
   seed: int | None = None,
   batch: int = BATCH,
 ) -> Robustness:
-  """Attacks both models on the same images and lets each judge the other's.
+  """Attacks both models on the same images and lets each classify the other's.
 
   Make `attack` once and hand the same object to every seed: it is part of what jit remembers.
 
@@ -138,7 +138,7 @@ def robustness(
     )
     return Number(value, card)
 
-  judged = lambda a, b: f"adversarial images of {a.name}, judged by {b.name}"
+  images_of = lambda a, b: f"adversarial images of {a.name}, classified by {b.name}"
   return Robustness(
     baseline.name,
     method.name,
@@ -146,8 +146,8 @@ def robustness(
     number("error", method.name, error(clean_m, labels), attacked=False),
     number("adversarial error", baseline.name, error(on_b, labels)),
     number("adversarial error", method.name, error(on_m, labels)),
-    number("correction rate", judged(baseline, method), correction_rate(on_b, method_on_b, labels)),
-    number("correction rate", judged(method, baseline), correction_rate(on_m, baseline_on_m, labels)),
+    number("correction rate", images_of(baseline, method), correction_rate(on_b, method_on_b, labels)),
+    number("correction rate", images_of(method, baseline), correction_rate(on_m, baseline_on_m, labels)),
   )
 
 
@@ -158,7 +158,7 @@ def gradient_shares(
 
   Returns:
     "zero images": share of images whose gradient is 0 in every pixel. "zero pixels": of pixels. "saturated": share of
-    images whose label has a probability that float32 cannot tell from 1. "sign agreement": share of pixels where the
+    images whose label has a probability that float32 rounds to 1. "sign agreement": share of pixels where the
     gradient's sign is the exact one.
   """
   images, labels = _checked(images, labels)
@@ -183,11 +183,11 @@ def _duel(
   """Predictions [N] of A on clean images, and of A and of B on A's adversarial images."""
   attacked = partial(_attacked, attack.run, a.classify, b.classify, a.params, b.params, key)
   logits = _over_batches(attacked, images, labels, batch)
-  for name, found in zip((a.name, a.name, b.name), logits, strict=True):
-    bad = int((~np.isfinite(found)).any(axis=1).sum())
+  for name, values in zip((a.name, a.name, b.name), logits, strict=True):
+    bad = int((~np.isfinite(values)).any(axis=1).sum())
     if bad:
       raise ValueError(f"{name} gives NaN or infinite logits for {bad} of {len(images)} images; look at its training")
-  return tuple(found.argmax(axis=1) for found in logits)
+  return tuple(values.argmax(axis=1) for values in logits)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -206,13 +206,13 @@ def _report(classify, params, number, images, labels):
 def _over_batches(function: Callable, images: np.ndarray, labels: np.ndarray, batch: int) -> Any:
   """function(number of the batch, images, labels) over all batches, its results joined on the host, in float32."""
   batch = min(batch, len(images))
-  found = []
+  parts = []
   for number, start in enumerate(range(0, len(images), batch)):
     rows = np.arange(start, start + batch) % len(images)  # the last batch is filled from the front
     results = function(jnp.int32(number), images[rows], labels[rows])
     kept = min(batch, len(images) - start)
-    found.append(jax.tree.map(lambda x, kept=kept: np.asarray(x)[:kept].astype(np.float32), results))
-  return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+    parts.append(jax.tree.map(lambda x, kept=kept: np.asarray(x)[:kept].astype(np.float32), results))
+  return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def _checked(images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -224,7 +224,7 @@ def _checked(images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
   return images, labels.astype(np.int32)
 
 
-# Telling --------------------------------------------------------------------------------------------------------------
+# Tables ---------------------------------------------------------------------------------------------------------------
 
 _COLUMNS = ("method", "clean error", "adversarial error", "correction by method", "correction by baseline")
 
@@ -233,8 +233,8 @@ def table(results: Sequence[Robustness]) -> str:
   """Table 2.3 as Markdown: per cent, mean and deviation (ddof 1) over the seeds.
 
   Results of one attack, baseline and method are the seeds of one row. Each attack has its own table; a baseline's row
-  stands above those of its methods. A rate that no seed has, because no image fooled the model, is "none fooled"; if
-  some seeds lack it, the cell tells how many have it.
+  stands above those of its methods. A correction rate that no seed has, because no image fooled the model, is "none
+  fooled"; if some seeds lack it, the cell says how many have it.
   """
   if not results:
     raise ValueError("a table of no results; it takes one at least")
@@ -248,8 +248,8 @@ def table(results: Sequence[Robustness]) -> str:
 
 def _table(attack: str, split: str, count: int, baselines: dict[str, dict[str, list[Robustness]]]) -> str:
   seeds = sorted({len(rows) for methods in baselines.values() for rows in methods.values()})
-  told = " or ".join(map(str, seeds)) + (" seed" if seeds == [1] else " seeds")
-  lines = [f"{attack}; {count} images of {split}; {told}, in %", "", _row(_COLUMNS), _row(("---",) + ("---:",) * 4)]
+  how_many = " or ".join(map(str, seeds)) + (" seed" if seeds == [1] else " seeds")
+  lines = [f"{attack}; {count} images of {split}; {how_many}, in %", "", _row(_COLUMNS), _row(("---",) + ("---:",) * 4)]
   for baseline, methods in baselines.items():
     first = next(iter(methods.values()))
     lines.append(_row((baseline, *_cells(first, "clean_error_of_baseline", "adversarial_error_of_baseline"), "-", "-")))
@@ -268,8 +268,8 @@ def spread(values: Sequence[float]) -> str:
   known = 100 * np.array([value for value in values if not np.isnan(value)])
   if not len(known):
     return "none fooled"
-  told = f"{known.mean():.2f}" + (f" ± {known.std(ddof=1):.2f}" if len(known) > 1 else "")
-  return told if len(known) == len(values) else f"{told} ({len(known)} of {len(values)} seeds)"
+  text = f"{known.mean():.2f}" + (f" ± {known.std(ddof=1):.2f}" if len(known) > 1 else "")
+  return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)} seeds)"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from genjax.metrics.card import Card, Number, digest
+from genjax.core import Number
+from genjax.metrics.card import Card, digest
 from genjax.ops.augment import to_uint8
 
 WINDOW = 64
@@ -116,9 +117,7 @@ def _alike(a: np.ndarray, b: np.ndarray) -> None:
     if picture.ndim != 3:
       raise ValueError(f"a picture has shape {picture.shape}; wanted [H, W, C]")
   if a.shape[2] != b.shape[2]:
-    raise ValueError(
-      f"pictures of {a.shape[2]} and {b.shape[2]} channels; bring them to the same (config.data.channels)"
-    )
+    raise ValueError(f"pictures of {a.shape[2]} and {b.shape[2]} channels; bring them to the same")
 
 
 def _pixels(picture: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""A critic that is an autoencoder: its logit is minus the error with which it gives an image back.
+"""A critic that is an autoencoder: its logit is minus its reconstruction error.
 
 Papers   EBGAN  Zhao et al. 2017, arXiv:1609.03126: squared error; BEGAN  Berthelot et al. 2017, arXiv:1703.10717:
          absolute error; MMD-GAN  Li et al. 2017, arXiv:1705.08584: the kernel sees the code
-Departs  Fully connected, for points and small images; errors are means over pixels, so margins fit any size.
+Departs  Fully connected, for points and small images; errors are means over pixels, so a margin suits any size.
 Shapes   images [B, H, W, C] -> (logits [B] <= 0, aux {"reconstruction" [B, H, W, C], "features": the code [B, D]}).
 Checked  tests/nets/test_gan_nets.py
 """
@@ -25,7 +25,7 @@ class Autoencoder(nn.Module):
     widths: of the encoder's hidden layers; the decoder's are these in reverse.
     code: D.
     activation: of the hidden layers; the code and the image are linear.
-    error: what is averaged over pixels.
+    error: the error of a pixel, which is averaged over pixels.
   """
 
   widths: tuple[int, ...] = (128, 128)
@@ -39,7 +39,7 @@ class Autoencoder(nn.Module):
       raise ValueError(f"error {self.error!r}; use 'squared' (EBGAN) or 'absolute' (BEGAN)")
     flat = images.reshape(images.shape[0], -1)
     code = nn.Dense(self.code)(hidden(flat, self.widths, self.activation))
-    given_back = nn.Dense(flat.shape[1])(hidden(code, self.widths[::-1], self.activation))
-    away = flat - given_back
-    error = (away**2 if self.error == "squared" else jnp.abs(away)).mean(1)
-    return -error, {"reconstruction": given_back.reshape(images.shape), "features": code}
+    reconstruction = nn.Dense(flat.shape[1])(hidden(code, self.widths[::-1], self.activation))
+    difference = flat - reconstruction
+    error = (difference**2 if self.error == "squared" else jnp.abs(difference)).mean(1)
+    return -error, {"reconstruction": reconstruction.reshape(images.shape), "features": code}

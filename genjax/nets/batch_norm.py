@@ -17,7 +17,9 @@ Array = jax.Array
 
 
 class BatchNorm(nn.Module):
-  """`train`: by the batch's statistics, which move the running ones where those are mutable; else by the running ones.
+  """Batch normalisation: in training by the statistics of the batch, else by the running ones.
+
+  In training the running statistics are updated where the collection "batch_stats" is mutable.
 
   Attributes:
     momentum: weight of the new statistics (PyTorch's sense).
@@ -34,15 +36,15 @@ class BatchNorm(nn.Module):
     bias = self.param("bias", nn.initializers.zeros, (channels,))
     running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
     running_var = self.variable("batch_stats", "var", jnp.ones, (channels,))
-    wide = x.astype(jnp.float32)
+    y = x.astype(jnp.float32)
     mean, var = running_mean.value, running_var.value
     if train:
-      mean = wide.mean((0, 1, 2))
-      var = ((wide - mean[None, None, None]) ** 2).mean((0, 1, 2))
+      mean = y.mean((0, 1, 2))
+      var = ((y - mean[None, None, None]) ** 2).mean((0, 1, 2))
       if self.is_mutable_collection("batch_stats") and not self.is_initializing():
         count = x.size // channels
         move = lambda old, new: old + self.momentum * (lax.stop_gradient(new) - old)
         running_mean.value = move(running_mean.value, mean)
         running_var.value = move(running_var.value, var * (count / max(count - 1, 1)))
     factor = scale * lax.rsqrt(var + self.epsilon)
-    return ((wide - mean[None, None, None]) * factor[None, None, None] + bias[None, None, None]).astype(x.dtype)
+    return ((y - mean[None, None, None]) * factor[None, None, None] + bias[None, None, None]).astype(x.dtype)

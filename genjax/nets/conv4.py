@@ -9,7 +9,6 @@ Checked  tests/nets/test_few_shot_nets.py
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import flax.linen as nn
 import jax
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 
 from genjax.nets.batch_norm import BatchNorm
 from genjax.nets.convnet import Conv
-from genjax.nets.pooling import check_sides
+from genjax.nets.pooling import check_sides, max_pool
 
 Array = jax.Array
 
@@ -34,7 +33,7 @@ class Conv4(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, images: Array, train: bool = False) -> tuple[Array, dict[str, Array]]:
+  def __call__(self, images: Array, *, train: bool = False) -> tuple[Array, dict[str, Array]]:
     check_sides(images, 4, "larger images")
     start = nn.initializers.normal((2 / (9 * self.width)) ** 0.5)
     x = images.astype(self.dtype)
@@ -50,7 +49,7 @@ class R2D2Net(nn.Module):
 
   Attributes:
     widths: of the blocks.
-    dropout: rate in each block.
+    dropout: dropout rate of each block.
     dtype: of the convolutions; statistics and features are float32.
   """
 
@@ -59,18 +58,15 @@ class R2D2Net(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, images: Array, train: bool = False) -> tuple[Array, dict[str, Array]]:
+  def __call__(self, images: Array, *, train: bool = False) -> tuple[Array, dict[str, Array]]:
     check_sides(images, 4, "larger images")
     x, maps = images.astype(self.dtype), []
-    for number, (width, rate) in enumerate(zip(self.widths, self.dropout, strict=True)):
+    for number, (width, dropout) in enumerate(zip(self.widths, self.dropout, strict=True)):
       x = Conv(width, (3, 3), dtype=self.dtype)(x)
       x = max_pool(BatchNorm()(x, train))
       if number < 3:
         x = nn.leaky_relu(x, 0.1)
-      x = nn.Dropout(rate, deterministic=not train)(x)
+      x = nn.Dropout(dropout, deterministic=not train)(x)
       maps.append(x.astype(jnp.float32))
     flat = [x.reshape(len(x), -1) for x in maps[2:]]
     return jnp.concatenate(flat, -1), {"map": maps[-1]}
-
-
-max_pool = partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))

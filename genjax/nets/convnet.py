@@ -2,7 +2,7 @@
 
 Papers   WINN  Lee et al., CVPR 2018, "Appendix C" (as in the released notebooks; the appendix was not published)
 Departs  Block widths are free; the default is the 64x64 net of the textures and CelebA, 2,354,177 parameters.
-         Head: with `classes` it classifies too (the thesis' 2.5.6 uses other nets).
+         Head: with `head_classes` it classifies too (the thesis' 2.5.6 uses other nets).
          Dropout, where asked for, comes after the activations of the last block.
 Shapes   images [B, H, W, C] float32, any H and W that survive the poolings -> logits [B] float32, aux.
 Checked  tests/nets/test_convnet.py: the parameter count, the first layer unnormalised, the norm's axes.
@@ -45,19 +45,19 @@ class ConvNet(nn.Module):
     blocks: widths of the convolutions, block by block.
     std: of the initial weights.
     dtype: of the convolutions; norms and the logit are float32.
-    classes, f_on: of the head, see nets/heads.py.
-    dropout: rate after the activations of the last block.
+    head_classes, f_on: of the head, see nets/heads.py.
+    dropout: dropout rate after the activations of the last block.
   """
 
   blocks: tuple[tuple[int, ...], ...] = ((32, 64), (64, 128), (128, 256), (256, 512))
   std: float = 0.02
   dtype: jnp.dtype = jnp.float32
-  classes: int | None = None
+  head_classes: int | None = None
   f_on: Literal["logits", "features"] = "logits"
   dropout: float = 0.0
 
   @nn.compact
-  def __call__(self, images: Array) -> tuple[Array, dict[str, Array]]:
+  def __call__(self, images: Array, *, train: bool = False) -> tuple[Array, dict[str, Array]]:
     check_sides(images, len(self.blocks), "fewer blocks")
     x = images.astype(self.dtype)
     for number, widths in enumerate(self.blocks):
@@ -67,8 +67,8 @@ class ConvNet(nn.Module):
           x = layer_norm()(x).astype(self.dtype)
         x = nn.swish(x)
         if number == len(self.blocks) - 1:
-          x = Drop(self.dropout)(x)
+          x = Drop(self.dropout)(x, train)
       x = nn.avg_pool(x, (2, 2), (2, 2))
-    head = Head(self.classes, self.f_on, uniform(self.std))
+    head = Head(self.head_classes, self.f_on, uniform(self.std))
     nn.share_scope(self, head)  # its layers are named as the net's own, as they always were
     return head(x.reshape(x.shape[0], -1))

@@ -6,7 +6,7 @@ Departs  4x4 kernels, which stride 2 covers evenly (the paper's figure: 5x5). No
          and their number are free, so small images do. Other norms for objectives with a gradient penalty, which
          has no meaning where images of a batch are mixed (WGAN-GP, section 4).
 Shapes   latent [B, Z] -> images [B, H, W, C] in [-1, 1]; images -> (logits [B], aux); H and W are multiples of
-         2^len(widths). With `classes` both take labels [B] too.
+         2^len(widths). Both take labels [B] too.
 Checked  tests/nets/test_gan_nets.py: the transposed convolution against lax's own, parameter counts by hand.
 """
 
@@ -37,7 +37,7 @@ class DCGANGenerator(nn.Module):
     shape: H, W, C.
     widths: channels of the grid and of every layer before the last; each is followed by one doubling.
     norm: of the hidden layers.
-    classes: number of labels, or None.
+    classes: number of labels of the data, for calls that pass labels.
     dtype: of the convolutions.
   """
 
@@ -48,12 +48,12 @@ class DCGANGenerator(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, latent: Array, labels: Array | None = None) -> Array:
+  def __call__(self, latent: Array, labels: Array | None = None, *, train: bool = False) -> Array:
     height, width = grid_of(self.shape, len(self.widths))
     x = nn.Dense(height * width * self.widths[0], kernel_init=START)(beside(latent, labels, self.classes))
     x = x.reshape(-1, height, width, self.widths[0]).astype(self.dtype)
     for channels in (*self.widths[1:], self.shape[2]):
-      x = nn.relu(normalise(x, self.norm))
+      x = nn.relu(normalise(x, self.norm, train))
       x = Doubling(channels, dtype=self.dtype)(x)
     return jnp.tanh(x.astype(jnp.float32))
 
@@ -64,7 +64,7 @@ class DCGANCritic(nn.Module):
   Attributes:
     widths: channels of the convolutions, each halves the image.
     norm: of all but the first; "spectral": of all weights instead (SN-GAN).
-    classes: number of labels, or None.
+    classes: number of labels of the data, for calls that pass labels.
     kernels: of minibatch discrimination before the last layer; 0: none.
     dtype: of the convolutions.
   """
@@ -76,19 +76,21 @@ class DCGANCritic(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, images: Array, labels: Array | None = None) -> tuple[Array, dict[str, Array]]:
+  def __call__(
+    self, images: Array, labels: Array | None = None, *, train: bool = False
+  ) -> tuple[Array, dict[str, Array]]:
     grid_of(images.shape[1:], len(self.widths))
     spectral = self.norm == "spectral"
-    convolution, _ = layers(spectral)
+    convolution, _ = layers(spectral, train)
     x = images.astype(self.dtype)
     for number, channels in enumerate(self.widths):
       x = convolution(channels, (4, 4), strides=(2, 2), padding=EDGES, kernel_init=START, dtype=self.dtype)(x)
       if number and not spectral:
-        x = normalise(x, self.norm)
+        x = normalise(x, self.norm, train)
       x = nn.leaky_relu(x, 0.2)
     features = x.reshape(x.shape[0], -1).astype(jnp.float32)
-    judged = Discrimination(self.kernels)(features) if self.kernels else features
-    logits = logit(judged, labels, self.classes, kernel_init=START, spectral=spectral)
+    joined = Discrimination(self.kernels)(features) if self.kernels else features
+    logits = logit(joined, labels, self.classes, kernel_init=START, spectral=spectral, train=train)
     return logits, {"features": features}
 
 
@@ -111,12 +113,11 @@ class Doubling(nn.Module):
     return doubled + bias.astype(self.dtype)[None, None, None]
 
 
-def normalise(x: Array, norm: Norm) -> Array:
-  """The norm by name, only inside a flax module; batch statistics of this batch where they may be written, else the
-  averaged ones."""
+def normalise(x: Array, norm: Norm, train: bool) -> Array:
+  """The norm by name, only inside a flax module."""
   match norm:
     case "batch":
-      return BatchNorm(_around_one)(x)
+      return BatchNorm(_around_one)(x, train)
     case "layer":
       return layer_norm()(x).astype(x.dtype)
     case "none":
@@ -125,7 +126,7 @@ def normalise(x: Array, norm: Norm) -> Array:
 
 
 class BatchNorm(nn.Module):
-  """Batch normalisation that trains where its statistics may be written (`mutable=["batch_stats"]`), else uses them.
+  """Batch normalisation: in training by the statistics of the batch, else by their running averages.
 
   Attributes:
     scale_init: of the scale; DCGAN's code draws it around 1.
@@ -134,9 +135,8 @@ class BatchNorm(nn.Module):
   scale_init: Initializer = nn.initializers.ones
 
   @nn.compact
-  def __call__(self, x: Array) -> Array:
-    averaged = not self.is_mutable_collection("batch_stats")
-    norm = nn.BatchNorm(averaged, momentum=0.9, epsilon=1e-5, dtype=jnp.float32, scale_init=self.scale_init)
+  def __call__(self, x: Array, train: bool) -> Array:
+    norm = nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=jnp.float32, scale_init=self.scale_init)
     return norm(x).astype(x.dtype)
 
 

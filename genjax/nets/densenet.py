@@ -31,32 +31,32 @@ class DenseNet(nn.Module):
     layers: of each block.
     growth: channels that a layer adds.
     stem: channels of the first convolution.
-    classes, f_on: of the head, see nets/heads.py.
-    dropout: rate after the convolutions of the last block.
+    head_classes, f_on: of the head, see nets/heads.py.
+    dropout: dropout rate after the convolutions of the last block.
     dtype: of the convolutions; norms and head are float32.
   """
 
   layers: tuple[int, ...] = (4, 4, 4, 4)
   growth: int = 32
   stem: int = 64
-  classes: int | None = None
+  head_classes: int | None = None
   f_on: Literal["logits", "features"] = "logits"
   dropout: float = 0.0
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, images: Array) -> tuple[Array, dict[str, Array]]:
+  def __call__(self, images: Array, *, train: bool = False) -> tuple[Array, dict[str, Array]]:
     check_sides(images, len(self.layers) - 1, f"fewer blocks than layers {tuple(self.layers)}")
     last = len(self.layers) - 1
     x = self._conv(self.stem, 3)(images.astype(self.dtype))
     for block, layers in enumerate(self.layers):
       for _ in range(layers):
         y = self._conv(self.growth, 3)(_activated(x))
-        x = jnp.concatenate([x, Drop(self.dropout)(y) if block == last else y], -1)
+        x = jnp.concatenate([x, Drop(self.dropout)(y, train) if block == last else y], -1)
       if block < last:
         x = mean_pool(self._conv(x.shape[-1], 1)(_activated(x)))
     features = _activated(x).astype(jnp.float32).mean((1, 2))
-    return Head(self.classes, self.f_on)(features)
+    return Head(self.head_classes, self.f_on)(features)
 
   def _conv(self, width: int, size: int) -> nn.Conv:
     init = nn.initializers.he_normal()

@@ -2,8 +2,8 @@
 
 Papers   equalised learning rate  Karras et al. 2018, arXiv:1710.10196, section 4.1
          multiplier, gain         StyleGAN2, Karras et al. 2020, arXiv:1912.04958: effective weight =
-                                  rate * w / sqrt(fan in), w ~ N(0, 1) / rate, bias = rate * b; the root of 2 that a
-                                  leaky ReLU costs is in `leaky`
+                                  m * w / sqrt(fan in), w ~ N(0, 1) / m, bias = m * b, m the multiplier; the root of
+                                  2 that a leaky ReLU costs is in `leaky`
 Shapes   x [..., I] -> [..., O]; images [B, H, W, I] -> [B, H', W', O].
 Checked  tests/nets/test_stylegan2.py: the effective weight and its gradient by hand.
 """
@@ -24,23 +24,23 @@ class EqualDense(nn.Module):
 
   Attributes:
     features: of the result.
-    rate: multiplier of the learning rate of weight and bias; 0.01 in a mapping network.
-    bias: what the effective bias starts from; None: there is no bias.
+    multiplier: of the learning rate of weight and bias; 0.01 in a mapping network.
+    bias: the effective bias at the start; None: there is no bias.
     dtype: of the product.
   """
 
   features: int
-  rate: float = 1.0
+  multiplier: float = 1.0
   bias: float | None = 0.0
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    kernel = equal_kernel(self, (x.shape[-1], self.features), self.rate)
+    kernel = equal_kernel(self, (x.shape[-1], self.features), self.multiplier)
     y = x.astype(self.dtype) @ kernel.astype(self.dtype)
     if self.bias is None:
       return y
-    bias = self.rate * self.param("bias", nn.initializers.constant(self.bias / self.rate), (self.features,))
+    bias = self.multiplier * self.param("bias", nn.initializers.constant(self.bias / self.multiplier), (self.features,))
     return y + bias.astype(self.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
 
 
@@ -73,16 +73,16 @@ class EqualConv(nn.Module):
     return y
 
 
-def equal_kernel(module: nn.Module, shape: tuple[int, ...], rate: float = 1.0) -> Array:
+def equal_kernel(module: nn.Module, shape: tuple[int, ...], multiplier: float = 1.0) -> Array:
   """The effective kernel [..., I, O] of a parameter "kernel" of `module`, float32."""
   fan_in = 1
   for side in shape[:-1]:
     fan_in *= side
-  return module.param("kernel", nn.initializers.normal(1 / rate), shape) * (rate * fan_in**-0.5)
+  return module.param("kernel", nn.initializers.normal(1 / multiplier), shape) * (multiplier * fan_in**-0.5)
 
 
 def leaky(x: Array) -> Array:
-  """Leaky ReLU of slope 0.2 times the root of 2, which keeps the second moment of what is normal to within 4 %."""
+  """Leaky ReLU of slope 0.2 times the root of 2, which keeps the second moment of a normal x to within 4 %."""
   return nn.leaky_relu(x, 0.2) * 2**0.5
 
 

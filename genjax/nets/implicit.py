@@ -1,4 +1,4 @@
-"""Patches painted pixel by pixel: a two-layer MLP of a pixel's place, its weights modulated by the patch's token.
+"""Patches generated pixel by pixel: a two-layer MLP of a pixel's place, its weights modulated by the patch's token.
 
 A hidden layer of modulated weights, h_npo = sum over i of e_pi s_ni w_io, is linear in the token's style s_n. So the
 codes e_p of the P^2 places are folded into the weights, [I, P^2 O], and one product with the styles is the layer: as
@@ -30,7 +30,7 @@ class ImplicitPatches(nn.Module):
     patch: P.
     channels: C.
     hidden: width of the hidden layer; None: D.
-    equalised: learning rates, see nets/improved_spectral.py.
+    equalised: whether learning rates are equalised, see nets/improved_spectral.py.
     dtype: of the products; styles and lengths are float32.
   """
 

@@ -8,8 +8,8 @@ Papers   ISN  ViTGAN, Lee et al. 2022, arXiv:2107.04589, eq 3.7 of the thesis
          SN   Miyato et al. 2018, arXiv:1802.05957, Algorithm 1
 Departs  The power iteration starts from the first singular vector itself, so sigma is exact before the first step. The
          released code restarts it from one fixed vector in every pass, and forgets sigma(W_init) in its checkpoints.
-State    collection "spectral": u [O] and, of "isn", sigma_init []. Where it may be written (`mutable=["spectral"]`, as
-         in a step of training) a layer makes one power iteration, else none. sigma_init is never written again.
+State    collection "spectral": u [O] and, of "isn", sigma_init []. In training a layer makes one power iteration and
+         writes u (`mutable=["spectral"]`), else it only measures along u. sigma_init is never written again.
 Shapes   as flax's Dense and Conv. Parameters, sigma and u are float32; `dtype` is of the product.
 Checked  tests/nets/test_vitgan_layers.py: singular values by numpy's SVD.
 """
@@ -39,6 +39,7 @@ class NormedDense(nn.Module):
     equalised: whether weights are drawn from N(0, 1) and scaled when used (equalised learning rate), or drawn small.
     bias: whether there is one, from 0.
     dtype: of the product.
+    train: see above; without effect where the norm is "none".
   """
 
   features: int
@@ -46,10 +47,11 @@ class NormedDense(nn.Module):
   equalised: bool = True
   bias: bool = True
   dtype: jnp.dtype = jnp.float32
+  train: bool = False
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    kernel = effective(self, (x.shape[-1], self.features), self.norm, self.equalised)
+    kernel = effective(self, (x.shape[-1], self.features), self.norm, self.equalised, self.train)
     y = x.astype(self.dtype) @ kernel.astype(self.dtype)
     return with_bias(self, y) if self.bias else y
 
@@ -60,7 +62,7 @@ class NormedConv(nn.Module):
   Attributes:
     features: channels of the result.
     stride: of both axes; H and W become ceil(H / stride) and ceil(W / stride).
-    norm, equalised, dtype: as of NormedDense.
+    norm, equalised, dtype, train: as of NormedDense.
   """
 
   features: int
@@ -68,10 +70,11 @@ class NormedConv(nn.Module):
   norm: Norm = "none"
   equalised: bool = True
   dtype: jnp.dtype = jnp.float32
+  train: bool = False
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    kernel = effective(self, (3, 3, x.shape[-1], self.features), self.norm, self.equalised)
+    kernel = effective(self, (3, 3, x.shape[-1], self.features), self.norm, self.equalised, self.train)
     x, strides = x.astype(self.dtype), (self.stride, self.stride)
     padding = lax.padtype_to_pads(x.shape[1:3], (3, 3), strides, "SAME")
     return with_bias(self, conv(x, kernel.astype(self.dtype), tuple(padding), strides))
@@ -82,19 +85,20 @@ class Kernel(nn.Module):
 
   Attributes:
     shape: of the weights [..., I, O].
-    norm, equalised: as of NormedDense.
+    norm, equalised, train: as of NormedDense.
   """
 
   shape: tuple[int, ...]
   norm: Norm = "none"
   equalised: bool = True
+  train: bool = False
 
   @nn.compact
   def __call__(self) -> Array:
-    return effective(self, self.shape, self.norm, self.equalised)
+    return effective(self, self.shape, self.norm, self.equalised, self.train)
 
 
-def effective(module: nn.Module, shape: tuple[int, ...], norm: Norm, equalised: bool) -> Array:
+def effective(module: nn.Module, shape: tuple[int, ...], norm: Norm, equalised: bool, train: bool) -> Array:
   """The weights [..., I, O] that a layer multiplies with, float32; only inside `module`, which keeps them."""
   if norm not in ("isn", "sn", "none"):
     raise ValueError(f"norm {norm!r}; use 'isn', 'sn' or 'none'")
@@ -103,9 +107,9 @@ def effective(module: nn.Module, shape: tuple[int, ...], norm: Norm, equalised: 
     return kernel
   first = None if module.has_variable("spectral", "u") else largest(kernel)
   u = module.variable("spectral", "u", lambda: first[1])
-  learns = module.is_mutable_collection("spectral") and first is None
-  sigma, after = singular(kernel, u.value, steps=int(learns))
-  if learns:
+  iterate = train and first is None
+  sigma, after = singular(kernel, u.value, steps=int(iterate))
+  if iterate:
     u.value = after
   wanted = module.variable("spectral", "sigma_init", lambda: first[0]).value if norm == "isn" else 1.0
   return kernel * (wanted / jnp.where(sigma > 0, sigma, 1.0))

@@ -2,7 +2,7 @@
 
 Papers   GAN  Goodfellow et al. 2014, arXiv:1406.2661; WGAN-GP  arXiv:1704.00028, appendix: three layers of 512 for its
          toy sets
-Shapes   latent [B, Z] -> images [B, H, W, C]; images -> (logits [B], aux). With `classes` both take labels [B] too.
+Shapes   latent [B, Z] -> images [B, H, W, C]; images -> (logits [B], aux); both take labels [B] too.
 Checked  tests/nets/test_gan_nets.py
 """
 
@@ -30,7 +30,7 @@ class MLPGenerator(nn.Module):
     widths: of the hidden layers.
     activation: of the hidden layers.
     bounded: tanh at the end, so that images are in [-1, 1]; without it they are real numbers.
-    classes: number of labels, or None.
+    classes: number of labels of the data, for calls that pass labels.
   """
 
   shape: tuple[int, int, int]
@@ -53,7 +53,7 @@ class MLPCritic(nn.Module):
     widths: of the hidden layers.
     activation: of the hidden layers.
     spectral: whether all weights are spectrally normalised (SN-GAN).
-    classes: number of labels, or None.
+    classes: number of labels of the data, for calls that pass labels.
     kernels: of minibatch discrimination before the last layer; 0: none.
   """
 
@@ -64,17 +64,22 @@ class MLPCritic(nn.Module):
   kernels: int = 0
 
   @nn.compact
-  def __call__(self, images: Array, labels: Array | None = None) -> tuple[Array, dict[str, Array]]:
-    features = hidden(images.reshape(images.shape[0], -1), self.widths, self.activation, self.spectral)
-    judged = Discrimination(self.kernels)(features) if self.kernels else features
-    return logit(judged, labels, self.classes, spectral=self.spectral), {"features": features}
+  def __call__(
+    self, images: Array, labels: Array | None = None, *, train: bool = False
+  ) -> tuple[Array, dict[str, Array]]:
+    flat = images.reshape(images.shape[0], -1)
+    features = hidden(flat, self.widths, self.activation, spectral=self.spectral, train=train)
+    joined = Discrimination(self.kernels)(features) if self.kernels else features
+    return logit(joined, labels, self.classes, spectral=self.spectral, train=train), {"features": features}
 
 
-def hidden(x: Array, widths: tuple[int, ...], activation: Activation, spectral: bool = False) -> Array:
+def hidden(
+  x: Array, widths: tuple[int, ...], activation: Activation, *, spectral: bool = False, train: bool = False
+) -> Array:
   """Hidden layers of these widths on x [B, D], only inside a flax module."""
   if activation not in ACTIVATIONS:
     raise ValueError(f"activation {activation!r}; use one of {', '.join(ACTIVATIONS)}")
-  _, dense = layers(spectral)
+  _, dense = layers(spectral, train)
   for width in widths:
     x = ACTIVATIONS[activation](dense(width, kernel_init=nn.initializers.he_normal())(x))
   return x

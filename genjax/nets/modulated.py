@@ -1,12 +1,13 @@
-"""Convolutions that a style scales: modulated and demodulated, with noise, and the layer that reads off an image.
+"""Convolutions that a style scales: modulated and demodulated, with noise, and the layer that makes an image.
 
 A style s [B, I] multiplies the input channels of a kernel, w'_bio = s_bi w_io, and demodulation divides each output
 channel by the length of its w'. Both are diagonal, so neither needs a kernel for each image: the input is scaled by s,
 convolved with the one w, and the result scaled by 1 / sqrt(sum over k and i of (s_bi w_kio)^2 + 1e-8).
 
 Papers   StyleGAN2  Karras et al. 2020, arXiv:1912.04958, section 2.2, eq 1 and 3
-Departs  Fixed noise, of images made without a stream "noise", is drawn from the layer's place; the published nets keep
-         it as a buffer. It is the same for all images and all runs.
+Departs  Without a stream "noise" the noise is fixed: it is drawn from the layer's place, the same for all images and
+         all runs; the published nets keep it as a buffer. Training passes the stream or not, as its system decides: it
+         is no train mode.
 Shapes   x [B, H, W, I], w [B, W] -> [B, H, W, O], or [B, 2H, 2W, O] with `up`.
 Checked  tests/nets/test_stylegan2.py: a kernel for each image, in numpy.
 """
@@ -88,7 +89,7 @@ class StyledConv(nn.Module):
 
 
 class ToImage(nn.Module):
-  """A modulated 1x1 convolution, not demodulated, with a bias, and what coarser layers have painted: "to RGB".
+  """A modulated 1x1 convolution, not demodulated, with a bias, plus the image of the coarser layers: "to RGB".
 
   Attributes:
     channels: of the image.

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from genjax.nets.conv4 import max_pool
 from genjax.nets.convnet import Conv
+from genjax.nets.pooling import max_pool
 
 Array = jax.Array
 

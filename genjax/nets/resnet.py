@@ -34,20 +34,20 @@ class ResNet(nn.Module):
   Attributes:
     widths: of the stages; all but the first enter with stride 2.
     units: of each stage.
-    classes, f_on: of the head, see nets/heads.py.
-    dropout: rate inside the units of the last stage.
+    head_classes, f_on: of the head, see nets/heads.py.
+    dropout: dropout rate inside the units of the last stage.
     dtype: of the convolutions and the residual stream; norms and head are float32.
   """
 
   widths: tuple[int, ...]
   units: tuple[int, ...]
-  classes: int | None = None
+  head_classes: int | None = None
   f_on: Literal["logits", "features"] = "logits"
   dropout: float = 0.0
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, images: Array) -> tuple[Array, dict[str, Array]]:
+  def __call__(self, images: Array, *, train: bool = False) -> tuple[Array, dict[str, Array]]:
     if len(self.widths) != len(self.units) or min(self.units) < 1:
       raise ValueError(f"units {self.units} for widths {self.widths}; use one number, at least 1, for each stage")
     check_sides(images, len(self.widths) - 1, f"fewer stages than widths {tuple(self.widths)}", up=True)
@@ -61,9 +61,9 @@ class ResNet(nn.Module):
           activated=not stage and not place,
           dropout=self.dropout if stage == last else 0.0,
           dtype=self.dtype,
-        )(x)
+        )(x, train)
     features = _activated(x).astype(jnp.float32).mean((1, 2))
-    return Head(self.classes, self.f_on, nn.initializers.lecun_uniform())(features)
+    return Head(self.head_classes, self.f_on, nn.initializers.lecun_uniform())(features)
 
 
 class ResNet32(ResNet):
@@ -87,7 +87,7 @@ class Unit(nn.Module):
     width: of both convolutions.
     stride: of the first.
     activated: whether x comes normed and activated already.
-    dropout: rate before the second convolution.
+    dropout: dropout rate before the second convolution.
     dtype: of the convolutions and the result.
   """
 
@@ -98,10 +98,10 @@ class Unit(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: Array) -> Array:
+  def __call__(self, x: Array, train: bool = False) -> Array:
     y = x if self.activated else _activated(x)
     y = _conv3x3(self.width, self.dtype, self.stride)(y)
-    y = Drop(self.dropout)(_activated(y))
+    y = Drop(self.dropout)(_activated(y), train)
     return _shortcut(x, self.width, self.stride) + _conv3x3(self.width, self.dtype)(y)
 
 

@@ -17,10 +17,9 @@ import jax
 import jax.numpy as jnp
 
 from genjax.nets.batch_norm import BatchNorm
-from genjax.nets.conv4 import max_pool
 from genjax.nets.convnet import Conv
-from genjax.nets.pooling import check_sides
-from genjax.ops.dropblock import dropblock, keep_rate, rate_of_seeds
+from genjax.nets.pooling import check_sides, max_pool
+from genjax.ops.dropblock import dropblock, keep_rate, seed_rate
 
 Array = jax.Array
 SLOPE = 0.1
@@ -33,8 +32,8 @@ class ResNet12(nn.Module):
   Attributes:
     widths: of the blocks.
     block: side of the squares that stages 3 and 4 drop: 5 for 84x84, 2 for 32x32.
-    drop: rate of dropout, and what DropBlock's keep rate falls by; 0: none.
-    drop_over: training calls in which it falls.
+    drop: dropout rate, and the amount by which DropBlock's keep rate falls; 0: none.
+    drop_over: training calls over which it falls.
     legacy_dataparallel: see Departs.
     dtype: of the convolutions; statistics and features are float32.
   """
@@ -47,7 +46,7 @@ class ResNet12(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, images: Array, train: bool = False) -> tuple[Array, dict[str, Array]]:
+  def __call__(self, images: Array, *, train: bool = False) -> tuple[Array, dict[str, Array]]:
     check_sides(images, len(self.widths), "larger images")
     calls = self.variable("counter", "calls", jnp.zeros, (), jnp.int32)
     count = calls.value + 1
@@ -62,7 +61,7 @@ class ResNet12(nn.Module):
       if number < 2:
         x = nn.Dropout(self.drop, deterministic=False)(x)
       else:
-        gamma = rate_of_seeds(keep, self.block, x.shape[1])
+        gamma = seed_rate(keep, self.block, x.shape[1])
         x = dropblock(self.make_rng("dropout"), x, gamma, self.block)
     x = x.astype(jnp.float32)
     return x.reshape(len(x), -1), {"map": x}

@@ -35,7 +35,7 @@ class SelfAttention(nn.Module):
     attention: "dot" has matrices for query, key and value; all others one for query and key, and one for value.
     local: whether a token sees only the 3x3 around it.
     convolution: whether projections are 3x3 convolutions.
-    norm, equalised, dtype: of the layers, see nets/improved_spectral.py.
+    norm, equalised, dtype, train: of the layers, see nets/improved_spectral.py.
   """
 
   grid: tuple[int, int]
@@ -46,6 +46,7 @@ class SelfAttention(nn.Module):
   norm: Norm = "none"
   equalised: bool = True
   dtype: jnp.dtype = jnp.float32
+  train: bool = False
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
@@ -58,19 +59,21 @@ class SelfAttention(nn.Module):
     x, heads = x.astype(self.dtype), (*x.shape[:2], self.heads, x.shape[-1] // self.heads)
     names = ("query", "key", "value") if self.attention == "dot" else ("query_key", "value")
     sides = (3, 3) if self.convolution else ()
-    kernels = [Kernel((*sides, *x.shape[-1:] * 2), self.norm, self.equalised, name=name)() for name in names]
+    shape, own = (*sides, *x.shape[-1:] * 2), (self.norm, self.equalised, self.train)
+    kernels = [Kernel(shape, *own, name=name)() for name in names]
     mask = _window(self.grid, x.shape[1]) if self.local else None
     if self.attention == "lipschitz":
       q = (x @ kernels[0].astype(self.dtype)).reshape(heads)
       key, value = (kernel.reshape(-1, *heads[2:]) for kernel in kernels)
-      turn = jnp.einsum("whd,whe->hde", key, value) * heads[3] ** -0.5
-      mixed = by_squared_distance(q, q, jnp.einsum("blhd,hde->blhe", q, turn.astype(self.dtype)), mask)
+      of_values = jnp.einsum("whd,whe->hde", key, value) * heads[3] ** -0.5
+      mixed = by_squared_distance(q, q, jnp.einsum("blhd,hde->blhe", q, of_values.astype(self.dtype)), mask)
     else:
       parts = jnp.split(self._project(x, jnp.concatenate(kernels, -1).astype(self.dtype)), len(kernels), -1)
       parts = [part.reshape(heads) for part in parts]
       q, k, v = parts if self.attention == "dot" else (parts[0], *parts)
       mixed = ATTENTIONS[self.attention](q, k, v, mask)
-    return NormedDense(x.shape[-1], self.norm, self.equalised, dtype=self.dtype, name="out")(mixed.reshape(x.shape))
+    out = NormedDense(x.shape[-1], self.norm, self.equalised, dtype=self.dtype, train=self.train, name="out")
+    return out(mixed.reshape(x.shape))
 
   def _project(self, x: Array, kernel: Array) -> Array:
     """All projections in one product: [B, E + L, D] -> [B, E + L, O]."""

@@ -1,10 +1,13 @@
-"""Layers whose weights are divided by their largest singular value, whichever net they stand in.
+"""Spectral normalisation as layers: weights that are divided by their largest singular value.
 
 Papers   SN-GAN  Miyato et al. 2018, arXiv:1802.05957
-Shapes   as flax's Conv and Dense; the vector u [O] of each layer is in the collection "spectral". Where that may be
-         written (`mutable=["spectral"]`, as in a step of training) the layer makes one power iteration, else none.
+Shapes   as flax's Conv and Dense; the vector u [O] of each layer is in the collection "spectral". In training a layer
+         makes one power iteration and writes it (`mutable=["spectral"]`), else it only measures along it.
 Checked  tests/nets/test_resnet_gan.py
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -25,16 +28,18 @@ class SpectralDense(nn.Module):
   Attributes:
     features: of the result.
     kernel_init: of the weights.
+    train: see above.
   """
 
   features: int
   kernel_init: Initializer = nn.initializers.lecun_normal()
+  train: bool = False
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
     kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
     bias = self.param("bias", nn.initializers.zeros, (self.features,))
-    return x @ divided(self, kernel).astype(x.dtype) + bias.astype(x.dtype)[None]
+    return x @ divided(self, kernel, self.train).astype(x.dtype) + bias.astype(x.dtype)[None]
 
 
 class SpectralConv(nn.Module):
@@ -43,6 +48,7 @@ class SpectralConv(nn.Module):
   Attributes:
     features: channels of the result.
     kernel_size, strides, padding, kernel_init, dtype: as of flax's Conv; padding "SAME" or pairs of numbers.
+    train: see above.
   """
 
   features: int
@@ -51,6 +57,7 @@ class SpectralConv(nn.Module):
   padding: str | tuple[tuple[int, int], tuple[int, int]] = "SAME"
   kernel_init: Initializer = nn.initializers.lecun_normal()
   dtype: jnp.dtype = jnp.float32
+  train: bool = False
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
@@ -59,20 +66,20 @@ class SpectralConv(nn.Module):
     padding = self.padding
     if isinstance(padding, str):
       padding = tuple(lax.padtype_to_pads(x.shape[1:3], self.kernel_size, self.strides, padding))
-    y = conv(x.astype(self.dtype), divided(self, kernel).astype(self.dtype), padding, self.strides)
+    y = conv(x.astype(self.dtype), divided(self, kernel, self.train).astype(self.dtype), padding, self.strides)
     return y + bias.astype(self.dtype)[None, None, None]
 
 
-def divided(module: nn.Module, kernel: Array) -> Array:
+def divided(module: nn.Module, kernel: Array, train: bool) -> Array:
   """The kernel over its largest singular value, only inside `module`, which keeps the vector."""
   u = module.variable("spectral", "u", lambda: start_vector(module.make_rng("params"), kernel))
-  learns = module.is_mutable_collection("spectral")
-  kernel, after = normalise(kernel, u.value, steps=int(learns))
-  if learns:
+  iterate = train or module.is_initializing()
+  kernel, after = normalise(kernel, u.value, steps=int(iterate))
+  if iterate:
     u.value = after
   return kernel
 
 
-def layers(spectral: bool) -> tuple[type[nn.Module], type[nn.Module]]:
+def layers(spectral: bool, train: bool) -> tuple[Callable[..., nn.Module], Callable[..., nn.Module]]:
   """(convolution, linear layer): spectrally normalised, or plain."""
-  return (SpectralConv, SpectralDense) if spectral else (Conv, nn.Dense)
+  return (partial(SpectralConv, train=train), partial(SpectralDense, train=train)) if spectral else (Conv, nn.Dense)

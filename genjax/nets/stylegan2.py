@@ -9,7 +9,7 @@ Departs  Any size, also oblong, that doubling leads to from a grid of at least 4
          Mixing of styles (in training: section 3.1 of StyleGAN) and truncation are for a caller, through `mapping` and
          `synthesis`. Labels: a learned vector behind the latent, normalised with it, as in the published code.
 Shapes   latent [B, Z] -> images [B, H, W, C] float32, around [-1, 1] but not bounded; w [B, W];
-         images -> (logits [B], aux {"features" [B, D]}). With `classes` both take labels [B] too.
+         images -> (logits [B], aux {"features" [B, D]}); both take labels [B] too.
 Checked  tests/nets/test_stylegan2.py: parameter counts by hand, a sharded batch against one device.
 """
 
@@ -49,25 +49,26 @@ class Mapping(nn.Module):
   Attributes:
     width: W.
     depth: number of layers.
-    rate: multiplier of their learning rate.
-    classes: number of labels, or None.
+    multiplier: of their learning rate.
+    classes: number of labels, for calls that pass labels.
   """
 
   width: int = 512
   depth: int = 8
-  rate: float = 0.01
+  multiplier: float = 0.01
   classes: int | None = None
 
   @nn.compact
   def __call__(self, latent: Array, labels: Array | None = None) -> Array:
     check_labels(labels, self.classes)
     x = latent.astype(jnp.float32)
-    if self.classes is not None:
-      told = nn.Embed(self.classes, latent.shape[1], embedding_init=nn.initializers.normal(1.0), name="label")(labels)
-      x = jnp.concatenate([x, told], axis=1)
+    if labels is not None:
+      start = nn.initializers.normal(1.0)
+      embedded = nn.Embed(self.classes, latent.shape[1], embedding_init=start, name="label")(labels)
+      x = jnp.concatenate([x, embedded], axis=1)
     x = pixel_norm(x)
     for _ in range(self.depth):
-      x = leaky(EqualDense(self.width, self.rate)(x))
+      x = leaky(EqualDense(self.width, self.multiplier)(x))
     return x
 
 
@@ -85,7 +86,7 @@ class StyleGAN2Generator(nn.Module):
     base, most: a map of side s has min(most, multiplier * base / s) channels; 32768 and 512: configuration F. The
       released 32x32 net ("small32") has base 4096.
     multiplier: of base.
-    classes: number of labels, or None.
+    classes: number of labels of the data, for calls that pass labels.
     dtype: of the convolutions.
   """
 
@@ -100,7 +101,7 @@ class StyleGAN2Generator(nn.Module):
 
   def setup(self):
     self.to_w = Mapping(self.width, self.depth, classes=self.classes)
-    self.painter = _Painter(self.shape, self.multiplier * self.base, self.most, self.dtype)
+    self.painter = _Synthesis(self.shape, self.multiplier * self.base, self.most, self.dtype)
 
   @property
   def styles(self) -> int:
@@ -120,7 +121,7 @@ class StyleGAN2Generator(nn.Module):
     return self.painter(each_style(w, self.styles))
 
 
-class _Painter(nn.Module):
+class _Synthesis(nn.Module):
   shape: tuple[int, int, int]
   base: float
   most: int
@@ -173,12 +174,12 @@ class StyleDecoder(nn.Module):
 class StyleGAN2Critic(nn.Module):
   """Residual blocks that halve the image, the batch's deviation as one more map, a convolution, two linear layers.
 
-  With `classes` the last layer has a number for each class, and an image's logit is its label's, as published.
+  With labels the last layer has a number for each class, and an image's logit is its label's, as published.
 
   Attributes:
     base, most, multiplier: of channels, as in the generator; base 4096: the released 32x32 net.
     group: images that a deviation is of.
-    classes: number of labels, or None.
+    classes: number of labels of the data, for calls that pass labels.
     dtype: of the convolutions; the deviation and the logits are float32.
   """
 
@@ -202,8 +203,8 @@ class StyleGAN2Critic(nn.Module):
     x = leaky(EqualConv(width, dtype=self.dtype, name="last")(x))
     x = EqualDense(width, dtype=self.dtype, name="hidden")(x.reshape(x.shape[0], -1))
     features = leaky(x.astype(jnp.float32))
-    logits = EqualDense(self.classes or 1, name="logit")(features)
-    if self.classes is not None:
+    logits = EqualDense(1 if labels is None else self.classes, name="logit")(features)
+    if labels is not None:
       logits = logits * jax.nn.one_hot(labels, self.classes)
     return logits.sum(1), {"features": features}
 

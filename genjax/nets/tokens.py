@@ -29,7 +29,7 @@ class Tokens(nn.Module):
     width: D.
     patch: P; of a stem a power of 2, as it halves log2(P) times.
     embedding: how a patch is read.
-    norm, equalised, dtype: of the layers, see nets/improved_spectral.py.
+    norm, equalised, dtype, train: of the layers, see nets/improved_spectral.py.
   """
 
   width: int
@@ -38,11 +38,12 @@ class Tokens(nn.Module):
   norm: Norm = "none"
   equalised: bool = True
   dtype: jnp.dtype = jnp.float32
+  train: bool = False
 
   @nn.compact
   def __call__(self, images: Array) -> Array:
     rows, columns = grid(images.shape[1:], self.patch)
-    own = {"norm": self.norm, "equalised": self.equalised, "dtype": self.dtype}
+    own = {"norm": self.norm, "equalised": self.equalised, "dtype": self.dtype, "train": self.train}
     match self.embedding:
       case "patches":
         x = cut(images, self.patch)

@@ -6,7 +6,7 @@ Papers   TransGAN  Jiang et al. 2021, arXiv:2102.07074: tokens of 8x8 from one l
 Departs  Like it, not it: norms are LayerNorm, as in the paper's first version (its last: one without parameters);
          positions are learned and absolute only (its last version adds relative ones to the logits). Attention is
          global: its grid attention begins above 32x32. The critic may be any.
-Shapes   latent [B, Z] -> images [B, H, W, C] float32, around [-1, 1] but not bounded; with `classes` labels [B] too.
+Shapes   latent [B, Z] -> images [B, H, W, C] float32, around [-1, 1] but not bounded; it takes labels [B] too.
 Checked  tests/nets/test_transgan.py: parameters by hand, the shuffle against a loop, a block against numpy.
 """
 
@@ -30,7 +30,7 @@ class TransGANGenerator(nn.Module):
     depths: blocks of each stage; between stages the grid doubles.
     heads: of attention, in all stages.
     ratio: the MLP's width over the tokens'.
-    classes: number of labels, told beside the latent, or None.
+    classes: number of labels of the data, for calls that pass labels; they go beside the latent.
     remat: whether blocks are computed again for their gradients.
     dtype: of the products; norms, softmax and images are float32.
   """
@@ -84,8 +84,8 @@ class Block(nn.Module):
     batch, length, width = x.shape
     dense = lambda features, name, bias=True: nn.Dense(features, bias, kernel_init=XAVIER, dtype=self.dtype, name=name)
     norm = lambda x, name: nn.LayerNorm(epsilon=1e-5, dtype=jnp.float32, name=name)(x).astype(self.dtype)
-    told = dense(3 * width, "query_key_value", False)(norm(x, "norm_0"))
-    query, key, value = jnp.moveaxis(told.reshape(batch, length, 3, self.heads, -1), 2, 0)
+    joined = dense(3 * width, "query_key_value", False)(norm(x, "norm_0"))
+    query, key, value = jnp.moveaxis(joined.reshape(batch, length, 3, self.heads, -1), 2, 0)
     seen = jax.nn.dot_product_attention(query, key, value)
     x += dense(width, "output")(seen.reshape(batch, length, width))
     y = nn.gelu(dense(self.ratio * width, "hidden")(norm(x, "norm_1")), approximate=False)

@@ -30,21 +30,21 @@ class VanillaNet(nn.Module):
   Attributes:
     widths, strides: of the layers, one each. Small images need fewer strides of 2: (1, 2, 2, 2) takes 8x8.
     std: of the initial weights.
-    classes, f_on: of the head, see nets/heads.py.
-    dropout: rate after the last two layers.
+    head_classes, f_on: of the head, see nets/heads.py.
+    dropout: dropout rate after the last two layers.
     dtype: of the convolutions; norms and head are float32.
   """
 
   widths: tuple[int, ...] = (32, 64, 128, 256)
   strides: tuple[int, ...] = (2, 2, 2, 2)
   std: float = 0.02
-  classes: int | None = None
+  head_classes: int | None = None
   f_on: Literal["logits", "features"] = "logits"
   dropout: float = 0.0
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, images: Array) -> tuple[Array, dict[str, Array]]:
+  def __call__(self, images: Array, *, train: bool = False) -> tuple[Array, dict[str, Array]]:
     if len(self.widths) != len(self.strides) or set(self.strides) - {1, 2}:
       raise ValueError(f"strides {self.strides} for widths {self.widths}; use one stride, 1 or 2, for each width")
     check_sides(images, self.strides.count(2), f"fewer 2s in strides {tuple(self.strides)}", up=True)
@@ -55,5 +55,5 @@ class VanillaNet(nn.Module):
         x = layer_norm()(x).astype(self.dtype)
       x = nn.swish(x)
       if number >= len(self.widths) - 2:
-        x = Drop(self.dropout)(x)
-    return Head(self.classes, self.f_on, uniform(self.std))(x.reshape(x.shape[0], -1))
+        x = Drop(self.dropout)(x, train)
+    return Head(self.head_classes, self.f_on, uniform(self.std))(x.reshape(x.shape[0], -1))

@@ -7,14 +7,14 @@ Papers   ViTGAN  Lee et al. 2022, arXiv:2107.04589; chapter 3 of the thesis, who
 Sizes    width 384, 6 heads, MLP 1536. 32x32: patch 4, depth 4 of both. 64x64: patch 8, depth 6 of both. 128x128:
          generator patch 8, depth 8; critic patch 16, depth 4, embedding "stem".
 Departs  Not in the papers, so chosen: 8 layers of mapping (the released code); a class token has no position; w comes
-         from labels too where there are classes, and a critic is told them by projection (nets/labels.py).
+         from labels too where a call passes them, and they enter a critic by projection (nets/labels.py).
          The paper's critic and its tables:
            Table 3.3a  trunk "added" (A), "prepended" (B), "modulated" (C); output "linear", "implicit"
            Table 3.3b  attention "dot" or "l2", norm "none" (R1), "sn" or "isn", embedding "patches" or "overlapping",
                        conv_projection
            Table 3.4   mixing "global", "local", "mlp" of either net
 Shapes   latent [B, Z], w [B, D] -> images [B, H, W, C] float32, around [-1, 1] but not bounded unless asked;
-         images -> (logits [B], aux {"features" [B, D]}). With `classes` both take labels [B] too.
+         images -> (logits [B], aux {"features" [B, D]}); both take labels [B] too.
 State    the critic's collection "spectral", see nets/improved_spectral.py.
 Checked  tests/nets/test_vitgan.py: parameters by hand, every switch.
 """
@@ -29,7 +29,7 @@ from genjax.nets.equalised import EqualDense, leaky, pixel_norm
 from genjax.nets.fourier import FourierCode
 from genjax.nets.implicit import ImplicitPatches
 from genjax.nets.improved_spectral import Norm, NormedDense
-from genjax.nets.labels import beside
+from genjax.nets.labels import beside, check_labels
 from genjax.nets.self_attention import Attention
 from genjax.nets.tokens import Embedding, Tokens
 from genjax.nets.transformer import Block, Mixing, Residual, SelfModulatedNorm, run
@@ -53,11 +53,12 @@ class ViTGANGenerator(nn.Module):
     mixing, attention, conv_projection, norm, residual: of the blocks, see nets/transformer.py; the released code has
       residual "normalised".
     position: "fourier" or free parameters.
-    mapping_depth, mapping_rate: layers from z to w, and the multiplier of their learning rate (where equalised).
+    mapping_depth: layers from z to w.
+    mapping_multiplier: of the learning rate of these layers, where it is equalised.
     pixel_norm: whether z is divided by its root mean square first.
-    equalised: learning rates of all weights.
+    equalised: whether the learning rates of all weights are equalised.
     bounded: tanh at the end.
-    classes: number of labels, or None.
+    classes: number of labels of the data, for calls that pass labels.
     remat: whether blocks are computed again for their gradients.
     dtype: of the products; norms, softmax and pixels are float32.
   """
@@ -78,7 +79,7 @@ class ViTGANGenerator(nn.Module):
   residual: Residual = "plain"
   position: Position = "fourier"
   mapping_depth: int = 8
-  mapping_rate: float = 0.01
+  mapping_multiplier: float = 0.01
   pixel_norm: bool = True
   equalised: bool = True
   bounded: bool = False
@@ -88,7 +89,7 @@ class ViTGANGenerator(nn.Module):
 
   def setup(self):
     rows_columns = grid(self.shape, self.patch)
-    rule = (self.mapping_depth, self.mapping_rate, self.pixel_norm, self.equalised)
+    rule = (self.mapping_depth, self.mapping_multiplier, self.pixel_norm, self.equalised)
     self.mapper = Mapping(self.width, *rule, self.classes)
     self.places = Positions(self.width, self.position)
     self.blocks = [
@@ -116,14 +117,14 @@ class ViTGANGenerator(nn.Module):
       case _:
         raise ValueError(f"output {self.output!r}; use 'implicit' or 'linear'")
 
-  def __call__(self, latent: Array, labels: Array | None = None) -> Array:
-    return self.synthesis(self.mapping(latent, labels))
+  def __call__(self, latent: Array, labels: Array | None = None, *, train: bool = False) -> Array:
+    return self.synthesis(self.mapping(latent, labels), train=train)
 
   def mapping(self, latent: Array, labels: Array | None = None) -> Array:
     """w [B, D] of latents [B, Z]."""
     return self.mapper(latent, labels)
 
-  def synthesis(self, w: Array) -> Array:
+  def synthesis(self, w: Array, *, train: bool = False) -> Array:
     """Images [B, H, W, C] of w [B, D]; a "modulated" trunk also takes one w for each of its `styles`, [B, S, D]."""
     mixed = w.ndim == 3
     if mixed and (self.trunk != "modulated" or w.shape[1] != self.styles):
@@ -141,7 +142,7 @@ class ViTGANGenerator(nn.Module):
         raise ValueError(f"trunk {self.trunk!r}; use 'modulated', 'added' or 'prepended'")
     x = x.astype(self.dtype)
     for block, style in zip(self.blocks, styles[:-1], strict=True):
-      x = run(block, x, style, remat=self.remat)
+      x = run(block, x, style, train=train, remat=self.remat)
     x = self.last_norm(x, styles[-1])[:, -places.shape[0] :]
     image = assemble(self.painter(x).astype(jnp.float32), self.patch, self.shape)
     return jnp.tanh(image) if self.bounded else image
@@ -161,7 +162,7 @@ class ViTGANCritic(nn.Module):
     embedding: how a patch becomes a token, see nets/tokens.py; "stem" for 128x128.
     mixing, attention, conv_projection, norm: of the blocks, see nets/transformer.py; `norm` of all other layers too.
     position, equalised, remat, dtype: as of the generator; the logit is float32.
-    classes: number of labels, told by projection, or None.
+    classes: number of labels of the data, for calls that pass labels; they enter by projection.
   """
 
   patch: int = 4
@@ -181,23 +182,24 @@ class ViTGANCritic(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, images: Array, labels: Array | None = None) -> tuple[Array, dict[str, Array]]:
-    if (labels is None) != (self.classes is None):
-      raise ValueError(f"labels are {'not ' * (labels is None)}given and classes is {self.classes}; set both or none")
+  def __call__(
+    self, images: Array, labels: Array | None = None, *, train: bool = False
+  ) -> tuple[Array, dict[str, Array]]:
+    check_labels(labels, self.classes)
     own = {"norm": self.norm, "equalised": self.equalised, "dtype": self.dtype}
-    x = Tokens(self.width, self.patch, self.embedding, **own, name="tokens")(images)
+    x = Tokens(self.width, self.patch, self.embedding, **own, train=train, name="tokens")(images)
     cells = grid(images.shape[1:], self.patch)
     x += Positions(self.width, self.position, name="places")(*cells).astype(self.dtype)[None]
     first = self.param("class_token", nn.initializers.normal(1.0), (self.width,)).astype(self.dtype)
     x = jnp.concatenate([jnp.broadcast_to(first[None, None], (x.shape[0], 1, self.width)), x], 1)
     kind = (self.heads, self.ratio, self.mixing, self.attention, self.conv_projection)
     for number in range(self.depth):
-      x = run(Block(cells, *kind, **own, name=f"blocks_{number}"), x, remat=self.remat)
+      x = run(Block(cells, *kind, **own, name=f"blocks_{number}"), x, train=train, remat=self.remat)
     features = SelfModulatedNorm(name="last_norm")(x[:, 0])
-    judge = {"norm": self.norm, "equalised": self.equalised}
-    logits = NormedDense(1, **judge, name="logit")(features)[:, 0]
-    if self.classes is not None:
-      embedded = NormedDense(self.width, **judge, bias=False, name="embedding")(jax.nn.one_hot(labels, self.classes))
+    own = {"norm": self.norm, "equalised": self.equalised, "train": train}  # in float32
+    logits = NormedDense(1, **own, name="logit")(features)[:, 0]
+    if labels is not None:
+      embedded = NormedDense(self.width, **own, bias=False, name="embedding")(jax.nn.one_hot(labels, self.classes))
       logits += (embedded * features).sum(1)
     return logits, {"features": features}
 
@@ -208,15 +210,15 @@ class Mapping(nn.Module):
   Attributes:
     features: D.
     depth: number of layers.
-    rate: multiplier of their learning rates; 1 where they are not equalised.
+    multiplier: of their learning rate; 1 where it is not equalised.
     normalised: whether z is divided by its root mean square.
     equalised: see nets/improved_spectral.py.
-    classes: number of labels, one-hot behind z, or None.
+    classes: number of labels, for calls that pass labels; they go one-hot behind z.
   """
 
   features: int
   depth: int = 8
-  rate: float = 0.01
+  multiplier: float = 0.01
   normalised: bool = True
   equalised: bool = True
   classes: int | None = None
@@ -225,7 +227,7 @@ class Mapping(nn.Module):
   def __call__(self, latent: Array, labels: Array | None = None) -> Array:
     x = beside(pixel_norm(latent) if self.normalised else latent, labels, self.classes)
     for _ in range(self.depth):
-      layer = EqualDense(self.features, self.rate) if self.equalised else nn.Dense(self.features)
+      layer = EqualDense(self.features, self.multiplier) if self.equalised else nn.Dense(self.features)
       x = leaky(layer(x))
     return x
 

@@ -34,27 +34,27 @@ class WganGp32(nn.Module):
 
   Attributes:
     width: of every convolution.
-    classes, f_on: of the head, see nets/heads.py.
-    dropout: rate inside the last two units.
+    head_classes, f_on: of the head, see nets/heads.py.
+    dropout: dropout rate inside the last two units.
     dtype: of the convolutions and the residual stream; the head is float32.
   """
 
   width: int = 128
-  classes: int | None = None
+  head_classes: int | None = None
   f_on: Literal["logits", "features"] = "logits"
   dropout: float = 0.0
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, images: Array) -> tuple[Array, dict[str, Array]]:
+  def __call__(self, images: Array, *, train: bool = False) -> tuple[Array, dict[str, Array]]:
     check_sides(images, 2, "a net with fewer")
     unit = partial(Unit, self.width, dtype=self.dtype)
     x = unit(opening=True)(images.astype(self.dtype))
     x = unit()(x)
-    x = unit(down=False, dropout=self.dropout)(x)
-    x = unit(down=False, dropout=self.dropout)(x)
+    x = unit(down=False, dropout=self.dropout)(x, train)
+    x = unit(down=False, dropout=self.dropout)(x, train)
     features = nn.relu(x).astype(jnp.float32).mean((1, 2))
-    return Head(self.classes, self.f_on, GLOROT)(features)
+    return Head(self.head_classes, self.f_on, GLOROT)(features)
 
 
 class WganGp64(nn.Module):
@@ -63,27 +63,27 @@ class WganGp64(nn.Module):
   Attributes:
     width: of the stem.
     factors: widths of the units, in stems.
-    classes, f_on: of the head, see nets/heads.py.
-    dropout: rate inside the last two units.
+    head_classes, f_on: of the head, see nets/heads.py.
+    dropout: dropout rate inside the last two units.
     dtype: of the convolutions and the residual stream; norms and head are float32.
   """
 
   width: int = 64
   factors: tuple[int, ...] = (2, 4, 8, 8)
-  classes: int | None = None
+  head_classes: int | None = None
   f_on: Literal["logits", "features"] = "logits"
   dropout: float = 0.0
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, images: Array) -> tuple[Array, dict[str, Array]]:
+  def __call__(self, images: Array, *, train: bool = False) -> tuple[Array, dict[str, Array]]:
     count = len(self.factors)
     check_sides(images, count, f"fewer units than factors {tuple(self.factors)}")
     x = Conv(self.width, (3, 3), kernel_init=GLOROT, dtype=self.dtype)(images.astype(self.dtype))
     for number, factor in enumerate(self.factors):
       dropout = self.dropout if number >= count - 2 else 0.0
-      x = Unit(factor * self.width, norm=True, dropout=dropout, dtype=self.dtype)(x)
-    return Head(self.classes, self.f_on, GLOROT)(x.reshape(x.shape[0], -1))
+      x = Unit(factor * self.width, norm=True, dropout=dropout, dtype=self.dtype)(x, train)
+    return Head(self.head_classes, self.f_on, GLOROT)(x.reshape(x.shape[0], -1))
 
 
 class Unit(nn.Module):
@@ -94,7 +94,7 @@ class Unit(nn.Module):
     down: whether it is pooled.
     norm: LayerNorm before each ReLU, and no bias in the first convolution.
     opening: x is the image: no ReLU before the first convolution, which has the width of the result.
-    dropout: rate before the second convolution.
+    dropout: dropout rate before the second convolution.
     dtype: of the convolutions and the result.
   """
 
@@ -106,11 +106,11 @@ class Unit(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: Array) -> Array:
+  def __call__(self, x: Array, train: bool = False) -> Array:
     middle = self.width if self.opening else x.shape[-1]
     y = x if self.opening else self._activated(x)
     y = Conv(middle, (3, 3), use_bias=not self.norm, kernel_init=HE, dtype=self.dtype)(y)
-    y = Drop(self.dropout)(self._activated(y))
+    y = Drop(self.dropout)(self._activated(y), train)
     conv = PooledConv if self.down else Conv
     y = conv(self.width, (3, 3), kernel_init=HE, dtype=self.dtype)(y)
     if self.down or x.shape[-1] != self.width:

@@ -1,7 +1,7 @@
 """AdaGAN: how much the next generator of a mixture counts, and which images it is trained on.
 
 Papers   AdaGAN  Tolstikhin et al. 2017, arXiv:1701.02386: UpdateTrainingWeights of seed 002's Algorithm 1
-Shapes   logits [N] of a critic that tells all N training images from the mixture so far -> weights [N], sum 1.
+Shapes   logits [N] of a critic of all N training images against the mixture so far -> weights [N], sum 1.
 Checked  tests/objectives/test_boosting.py: the threshold against bisection; equal logits give equal weights.
 """
 

@@ -29,7 +29,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from genjax.objectives.terms import Critic, Round, Term, read, stateless, wide
+from genjax.objectives.terms import Critic, Round, Term, read, stateless, to_float32
 from genjax.ops.norms import norm, root
 
 Array = jax.Array
@@ -90,7 +90,7 @@ def mmd_of(
     if space == "features":
       x, y = read(round, "real", "features"), read(round, "fake", "features")
     else:
-      x, y = (wide(side).reshape(side.shape[0], -1) for side in (round.real, round.fake))
+      x, y = (to_float32(side).reshape(side.shape[0], -1) for side in (round.real, round.fake))
     return sign * (mmd_squared(kernel, x, y) if squared else mmd(kernel, x, y))
 
   return stateless(value)
@@ -103,7 +103,7 @@ def reconstruction() -> Term:
   """
 
   def value(key: Array, round: Round) -> Array:
-    gap = lambda images, side: (wide(images) - read(round, side, "reconstruction")) ** 2
+    gap = lambda images, side: (to_float32(images) - read(round, side, "reconstruction")) ** 2
     return sum(
       gap(images, side).sum(tuple(range(1, images.ndim))).mean()
       for images, side in ((round.real, "real"), (round.fake, "fake"))
@@ -121,7 +121,7 @@ def cramer_critic(round: Round) -> Critic:
 
   def critic(images: Array) -> tuple[Array, Any]:
     aux = round.critic(images)[1]
-    features = wide(aux["features"])
+    features = to_float32(aux["features"])
     return norm(features - others) - norm(features), aux
 
   return critic
@@ -169,7 +169,7 @@ def second_moment(real: Array, fake: Array) -> Array:
 def fisher_critic(rho: float = 1e-6) -> Term:
   """Minus E_P[f] - E_Q[f] + m (1 - Omega) - rho / 2 (1 - Omega)^2; its state is the multiplier m, from 0.
 
-  m goes down its own gradient at rate rho: it grows while the second moment is above 1.
+  m goes down its own gradient with step size rho: it grows while the second moment is above 1.
   """
 
   def apply(key: Array, state: Multiplier, round: Round) -> tuple[Array, Multiplier]:

@@ -1,4 +1,4 @@
-"""Terms of the generator alone: to match the reals' features, and not to repeat itself.
+"""Terms of the generator alone: its features match those of the reals, and its images differ from each other.
 
 Papers   feature matching     Salimans et al. 2016, arXiv:1606.03498, section 3.1
          denoising features   Warde-Farley & Bengio 2017 (seed 002)
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from genjax.objectives.terms import Round, Term, given, read, stateless, wide
+from genjax.objectives.terms import Round, Term, given, read, stateless, to_float32
 from genjax.ops.norms import root
 
 Array = jax.Array
@@ -32,7 +32,7 @@ def feature_matching(real: Array, fake: Array) -> Array:
 
 
 class Denoiser(NamedTuple):
-  """Two layers with a bend: corrupted features [B, D] -> features [B, D]."""
+  """Two layers with a ReLU between them: corrupted features [B, D] -> features [B, D]."""
 
   inner: Array  # [D, K]
   inner_bias: Array  # [K]
@@ -47,7 +47,7 @@ def denoise(denoiser: Denoiser, features: Array) -> Array:
 
 
 def denoised_feature_matching(
-  features: int, *, hidden: int = 256, noise: float = 0.5, rate: float = 1e-2, seed: int = 0
+  features: int, *, hidden: int = 256, noise: float = 0.5, learning_rate: float = 1e-2, seed: int = 0
 ) -> Term:
   """mean |h(G(z)) - r(h(G(z)))|^2 over all features, r a denoiser of real features; its state is r.
 
@@ -55,7 +55,7 @@ def denoised_feature_matching(
     features: D.
     hidden: of r.
     noise: standard deviation of what corrupts real features when r learns.
-    rate: of r's gradient step, one after each generator's.
+    learning_rate: of r's gradient step, one in each update of the generator.
     seed: of r's first weights.
   """
 
@@ -71,7 +71,7 @@ def denoised_feature_matching(
     clean = jax.lax.stop_gradient(real)
     corrupted = clean + noise * jax.random.normal(key, clean.shape, clean.dtype)
     gradient = jax.grad(lambda denoiser: ((denoise(denoiser, corrupted) - clean) ** 2).mean())(state)
-    learned = jax.tree.map(lambda leaf, slope: (leaf - rate * slope).astype(leaf.dtype), state, gradient)
+    learned = jax.tree.map(lambda leaf, slope: (leaf - learning_rate * slope).astype(leaf.dtype), state, gradient)
     return ((fake - target) ** 2).mean(), jax.lax.stop_gradient(learned)
 
   return Term(init, apply)
@@ -89,9 +89,9 @@ def mode_ratio(epsilon: float = 1e-5) -> Term:
   def value(key: Array, round: Round) -> Array:
     latent = given(round, "latent")
     other = jnp.roll(latent, -1, axis=0)
-    images = jnp.abs(wide(round.fake) - wide(given(round, "generator")(other)))
+    images = jnp.abs(to_float32(round.fake) - to_float32(given(round, "generator")(other)))
     images = images.mean(tuple(range(1, images.ndim)))
-    latents = jnp.abs(wide(latent) - wide(other)).mean(-1)
+    latents = jnp.abs(to_float32(latent) - to_float32(other)).mean(-1)
     ratio = images / jnp.maximum(latents, epsilon)
     return 1 / (ratio.mean() + epsilon)
 
@@ -99,17 +99,17 @@ def mode_ratio(epsilon: float = 1e-5) -> Term:
 
 
 def path_length(decay: float = 0.99) -> Term:
-  """mean (|J' y| - a)^2: an equal step of the latent changes the image equally, wherever it is and whither it goes.
+  """mean (|J' y| - a)^2: steps of one length change the image equally, at every latent and in every direction.
 
   J is the generator's Jacobian at a latent, y a normal image over the root of its number of pixels. Its state is a,
-  the moving mean of lengths, from 0.
+  the running mean of lengths, from 0.
   """
 
   def apply(key: Array, mean: Array, round: Round) -> tuple[Array, Array]:
     latent, generator = given(round, "latent"), given(round, "generator")
     shape = round.fake.shape
     noise = jax.random.normal(key, shape) / (shape[1] * shape[2]) ** 0.5
-    slope = wide(jax.grad(lambda z: (wide(generator(z)) * noise).sum())(latent))
+    slope = to_float32(jax.grad(lambda z: (to_float32(generator(z)) * noise).sum())(latent))
     lengths = root((slope**2).sum(-1))
     after = decay * mean + (1 - decay) * jax.lax.stop_gradient(lengths.mean())
     return ((lengths - mean) ** 2).mean(), after.astype(mean.dtype)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from genjax.objectives.terms import Critic, Round, Term, wide
+from genjax.objectives.terms import Critic, Round, Term, to_float32
 from genjax.ops.norms import norm
 
 Array = jax.Array
@@ -113,7 +113,7 @@ def energy_critic(autoencoder: Callable[[Array], tuple[Array, Array]], power: fl
 
   def critic(images: Array) -> tuple[Array, dict[str, Array]]:
     reconstruction, code = autoencoder(images)
-    gap = jnp.abs(wide(images) - wide(reconstruction)) ** power
+    gap = jnp.abs(to_float32(images) - to_float32(reconstruction)) ** power
     energy = gap.mean(tuple(range(1, images.ndim)))
     return -energy, {"reconstruction": reconstruction, "features": code}
 
@@ -142,16 +142,17 @@ def pulling_away(features: Array) -> Array:
   return jnp.where(jnp.eye(count, dtype=bool), 0.0, cosines**2).sum() / (count * (count - 1))
 
 
-def began_critic(gamma: float = 0.5, rate: float = 1e-3) -> Term:
+def began_critic(gamma: float = 0.5, learning_rate: float = 1e-3) -> Term:
   """mean D(real) - k mean D(fake) of energies D = -logits; its state is k, in [0, 1], from 0.
 
-  k grows by `rate` (gamma mean D(real) - mean D(fake)): it keeps the energies of fakes at gamma times that of reals.
+  k grows by learning_rate (gamma mean D(real) - mean D(fake)): it keeps the energies of fakes at gamma times those of
+  reals.
   """
 
   def apply(key: Array, k: Array, round: Round) -> tuple[Array, Array]:
     real, fake = -round.real_out.mean(), -round.fake_out.mean()
     balance = jax.lax.stop_gradient(gamma * real - fake)
-    return real - k * fake, jnp.clip(k + rate * balance, 0.0, 1.0).astype(k.dtype)
+    return real - k * fake, jnp.clip(k + learning_rate * balance, 0.0, 1.0).astype(k.dtype)
 
   return Term(lambda: jnp.zeros(()), apply)
 

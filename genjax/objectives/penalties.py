@@ -1,4 +1,4 @@
-"""Gradient penalties: where the critic's slope is measured and how it is judged; and penalties of weights.
+"""Gradient penalties: where the critic's slope is measured, and which slope is wanted. Penalties of weights and logits.
 
     {at_real, at_fake, between, near_real} x {squared, unit, at_most_unit}
 
@@ -25,12 +25,12 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from genjax.objectives.terms import Critic, Round, Term, given, play, stateless, wide
+from genjax.objectives.terms import Critic, Round, Term, given, play, stateless, to_float32
 from genjax.ops.norms import root
 
 Array = jax.Array
 Points = Callable[[Array, Round], Array]  # key, round -> images [B, H, W, C]
-Judge = Callable[[Array], Array]  # squared slopes [B] -> penalties [B]
+Target = Callable[[Array], Array]  # squared slopes [B] -> penalties [B]
 
 
 # Points ---------------------------------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def near_real(scale: float = 0.5, *, symmetric: bool = False) -> Points:
   return points
 
 
-# Judges ---------------------------------------------------------------------------------------------------------------
+# Targets --------------------------------------------------------------------------------------------------------------
 
 
 def squared(squares: Array) -> Array:
@@ -89,7 +89,7 @@ def at_most_unit(squares: Array) -> Array:
 
 def square_slopes(critic: Critic, images: Array) -> Array:
   """The squared norm of the critic's gradient at each image, [B]; per image, never over the batch."""
-  gradient = wide(jax.grad(lambda x: wide(critic(x)[0]).sum())(images))
+  gradient = to_float32(jax.grad(lambda x: to_float32(critic(x)[0]).sum())(images))
   return (gradient**2).sum(tuple(range(1, gradient.ndim)))
 
 
@@ -98,20 +98,21 @@ def slopes(critic: Critic, images: Array) -> Array:
   return root(square_slopes(critic, images))
 
 
-def gradient_penalty(points: Points = between, judge: Judge = unit) -> Term:
-  """The mean judged slope over the points. The default is WGAN-GP's; its paper's weight is 10."""
-  return stateless(lambda key, round: judge(square_slopes(round.critic, points(key, round))).mean())
+def gradient_penalty(points: Points = between, target: Target = unit) -> Term:
+  """The mean over the points of how far the slope is from its target. The default is WGAN-GP's, with weight 10."""
+  return stateless(lambda key, round: target(square_slopes(round.critic, points(key, round))).mean())
 
 
 def as_seen(term: Term) -> Term:
-  """A Term of the critic and the reals, of what the critic sees of them: without the augmentation's own slope.
+  """A Term of the critic and the reals, at what the net sees of them: without the slope of the augmentation.
 
   In a system that does not augment, the Term itself.
   """
 
   def apply(key: Array, state: Any, round: Round) -> tuple[Array, Any]:
-    if round.augment is not None:
-      round = round._replace(critic=round.bare, real=round.real_seen)
+    if round.augmentation is not None:
+      draw, augment, net = round.augmentation
+      round = round._replace(critic=net, real=augment(draw, round.real))
     return term.apply(key, state, round)
 
   return Term(term.init, apply)
@@ -141,7 +142,7 @@ def symmetric_slope() -> Term:
 
 
 def critic_slope(loss: Callable[[Array, Array], Array]) -> Term:
-  """The local-stability paper's, for the generator: the squared gradient of the game by the critic's parameters.
+  """Nagarajan & Kolter's, for the generator: the squared norm of the gradient of `loss` by the critic's parameters.
 
   Args:
     loss: of (real logits, fake logits): what the critic minimises, without penalties.
@@ -150,11 +151,12 @@ def critic_slope(loss: Callable[[Array, Array], Array]) -> Term:
   def value(key: Array, round: Round) -> Array:
     at = given(round, "critic_at")
 
-    def game(params: Any) -> Array:
-      played = play(at(params), round.real, round.fake)
-      return loss(played.real_out, played.fake_out)
+    def critic_loss(params: Any) -> Array:
+      at_params = play(at(params), round.real, round.fake)
+      return loss(at_params.real_out, at_params.fake_out)
 
-    return sum((wide(leaf) ** 2).sum() for leaf in jax.tree.leaves(jax.grad(game)(given(round, "critic_params"))))
+    grads = jax.grad(critic_loss)(given(round, "critic_params"))
+    return sum((to_float32(leaf) ** 2).sum() for leaf in jax.tree.leaves(grads))
 
   return stateless(value)
 
@@ -167,7 +169,7 @@ def orthogonality(params: Any, *, diagonal: bool = False) -> Array:
 
   Without the diagonal the columns may have any length (BigGAN); with it they are to have length 1.
   """
-  kernels = [wide(leaf) for leaf in jax.tree.leaves(params) if leaf.ndim >= 2]
+  kernels = [to_float32(leaf) for leaf in jax.tree.leaves(params) if leaf.ndim >= 2]
   gaps = (_gap(kernel.reshape(-1, kernel.shape[-1]), diagonal) for kernel in kernels)
   return sum((gap**2).sum() for gap in gaps) + jnp.zeros(())
 
@@ -185,11 +187,11 @@ def orthogonal(
   return stateless(lambda key, round: orthogonality(given(round, of), diagonal=diagonal))
 
 
-# Moving means ---------------------------------------------------------------------------------------------------------
+# Running means --------------------------------------------------------------------------------------------------------
 
 
 class Anchors(NamedTuple):
-  """Moving means of the critic's logits."""
+  """Running means of the critic's logits."""
 
   step: Array  # [] int32
   real: Array  # []
@@ -197,7 +199,7 @@ class Anchors(NamedTuple):
 
 
 def lecam(decay: float = 0.99, start: int = 1000, *, clipped: bool = True) -> Term:
-  """mean |f(real) - a_fake|^2 + mean |f(fake) - a_real|^2, a the moving means of logits; 0 in the first steps.
+  """mean |f(real) - a_fake|^2 + mean |f(fake) - a_real|^2, a the running means of logits; 0 in the first steps.
 
   Args:
     decay: of the means; in the first `start` steps 0, so that they are the last batch's.

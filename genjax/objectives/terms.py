@@ -2,9 +2,9 @@
 
 Shapes   Every Term returns a float32 scalar. Terms are keyword-free but for the Round, so real and fake cannot be
          swapped by position. All sums are minimised. A critic is high where an image looks real.
-         Image j of every batch of a round belongs together: a critic or a generator that is told labels has them bound
-         to the places of the batch, so a Term plays it on B images, in that order.
-         Where a system augments, `critic` sees images through its augmentation: real_out is of augment(real).
+         Image j of every batch of a Round belongs together: labels and the draws of an augmentation are bound to the
+         places of the batch, so a Term asks the critic or the generator about B images, in that order.
+         Where a system augments, `critic` is images -> net(T(images)) with one T for the whole Round.
 Checked  tests/objectives/test_terms.py
 """
 
@@ -18,8 +18,16 @@ Array = jax.Array
 Critic = Callable[[Array], tuple[Array, Any]]  # images [B, H, W, C] -> (logits [B], aux)
 
 
+class Augmentation(NamedTuple):
+  """How the critic of a Round augments: critic(images) is net(apply(key, images))."""
+
+  key: Array
+  apply: Callable[[Array, Array], Array]  # key, images -> images
+  net: Critic  # of images as they come
+
+
 class Round(NamedTuple):
-  """All that a loss may look at in one step. jit prunes what no Term reads.
+  """All that a loss may look at in one update. jit prunes what no Term reads.
 
   The critic's Terms and the generator's see a Round each; in the generator's, `fake` depends on its parameters.
   """
@@ -37,13 +45,11 @@ class Round(NamedTuple):
   critic_params: Any = None  # what the critic is made of, for Terms of weights
   generator_params: Any = None
   critic_at: Callable[[Any], Critic] | None = None  # parameters -> the critic that they make
-  augment: Callable[[Array, Array], Array] | None = None  # key, images -> what a critic sees of them
-  bare: Critic | None = None  # with `augment`: the critic of what it sees, and
-  real_seen: Array | None = None  # what it saw of `real`
+  augmentation: Augmentation | None = None  # None where the critic sees images as they are
 
 
 class Term(NamedTuple):
-  """One summand of a loss. `state` is the Term's own: a moving mean, a multiplier; most have none."""
+  """One summand of a loss. `state` is the Term's own: a running mean, a multiplier; most have none."""
 
   init: Callable[[], Any]
   apply: Callable[[Array, Any, Round], tuple[Array, Any]]  # key, state, round -> scalar, state
@@ -57,32 +63,10 @@ class Objective(NamedTuple):
 
 
 def play(critic: Critic, real: Array, fake: Array, **more: Any) -> Round:
-  """The Round of one step: the critic's logits of both sides, each computed once, in float32 or better."""
+  """The Round of one update: the critic's logits of both sides, each computed once, in float32 or better."""
   (real_out, real_aux), (fake_out, fake_aux) = critic(real), critic(fake)
-  return Round(critic, real, fake, wide(real_out), wide(fake_out), real_aux=real_aux, fake_aux=fake_aux, **more)
-
-
-def play_augmented(
-  key: Array, augment: Callable[[Array, Array], Array], critic: Critic, real: Array, fake: Array, **more: Any
-) -> Round:
-  """`play` by a critic that sees images through an augmentation: a draw for the reals, another for the fakes.
-
-  The Round's `critic` and `critic_at` see all images through the draw of the reals, so that a slope at a real image is
-  that of its one pass; gradients go through the augmentation.
-  """
-  key_real, key_fake = jax.random.split(key)
-  through = lambda judge: lambda images: judge(augment(key_real, images))
-  seen = augment(key_real, real)
-  round = play(critic, seen, augment(key_fake, fake), **more)
-  at = round.critic_at
-  return round._replace(
-    critic=through(critic),
-    real=real,
-    fake=fake,
-    critic_at=at and (lambda params: through(at(params))),
-    augment=augment,
-    bare=critic,
-    real_seen=seen,
+  return Round(
+    critic, real, fake, to_float32(real_out), to_float32(fake_out), real_aux=real_aux, fake_aux=fake_aux, **more
   )
 
 
@@ -119,8 +103,9 @@ def total(*weighted: tuple[float, Term]) -> Term:
 def every(k: int, term: Term) -> Term:
   """A lazy Term: k times its value in the first of every k steps, 0 and no work in the others; the mean is the Term's.
 
-  Its state is (steps so far, the Term's own), which changes only when the Term is played. The optimiser sees a large
-  gradient rarely; StyleGAN2 has Adam's b2 at 0.99 with it. That 0.9 diverges is said, and was not reproduced here.
+  Its state is (steps so far, the Term's own); the latter changes only in the steps in which the Term is computed. The
+  optimiser sees a large gradient rarely; StyleGAN2 has Adam's b2 at 0.99 with it. That 0.9 diverges is said, and was
+  not reproduced here.
 
   Raises:
     ValueError: k is not at least 1.
@@ -139,16 +124,18 @@ def every(k: int, term: Term) -> Term:
 
 
 def read(round: Round, side: str, name: str) -> Array:
-  """What the critic says besides its logits of the "real" or the "fake" images, in float32 or better.
+  """What the critic returns besides the logits of the "real" or the "fake" images, in float32 or better.
 
   Raises:
-    ValueError: the critic does not say it.
+    ValueError: the critic does not return it.
   """
   aux = {"real": round.real_aux, "fake": round.fake_aux}[side]
   if not hasattr(aux, "keys") or name not in aux:
-    told = ", ".join(sorted(aux)) if hasattr(aux, "keys") else "nothing"
-    raise ValueError(f"this Term reads aux[{name!r}] of the critic, which tells {told}; use a critic that returns it")
-  return wide(aux[name])
+    known = ", ".join(sorted(aux)) if hasattr(aux, "keys") else "nothing"
+    raise ValueError(
+      f"this Term reads aux[{name!r}] of the critic, which returns {known}; use a critic that returns it"
+    )
+  return to_float32(aux[name])
 
 
 def given(round: Round, name: str) -> Any:
@@ -163,6 +150,6 @@ def given(round: Round, name: str) -> Any:
   return value
 
 
-def wide(values: Array) -> Array:
+def to_float32(values: Array) -> Array:
   """As float32, or as it is where it is finer."""
   return values.astype(jnp.promote_types(values.dtype, jnp.float32))

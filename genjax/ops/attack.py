@@ -1,7 +1,7 @@
 """Attacks on classifiers: one step along the gradient's sign (FGSM) and projected gradient ascent (PGD), in one scan.
 
-Every epsilon and step size is on the [0, 1] scale of pixels, as papers state them. Images here are in [-1, 1], twice as
-wide, so the code doubles both: the thesis' 0.125 moves a pixel by 0.25.
+Every epsilon and step size is on the [0, 1] scale of pixels, as papers state them. Images here are in [-1, 1], a
+range twice as large, so the code doubles both: the thesis' 0.125 moves a pixel by 0.25.
 
 Three losses, to be climbed. The first is the thesis'. Its gradient is sum over k of (p_k - [k = label]) * grad z_k, and
 where the classifier is sure, p_label rounds to 1 in float32: the label's own term, which should be -(1 - p_label),
@@ -12,7 +12,7 @@ apart) it is 0 and the image does not move. A confident baseline so looks robust
 
 and sigmoid(u) > 0 is one number per image, that neither a sign nor a normalised gradient sees. "log_odds" climbs u: it
 is the attack on cross-entropy without the rounding, in exact arithmetic the same images. "margin" puts the largest
-logit in place of the logsumexp (Carlini & Wagner). `gradient_report` tells how much of a data set is touched by this.
+logit in place of the logsumexp (Carlini & Wagner). `gradient_report` measures how much of a data set this affects.
 
 Papers   FGSM  Goodfellow, Shlens & Szegedy 2015, arXiv:1412.6572; PGD  Madry et al. 2018, arXiv:1706.06083
          margin  Carlini & Wagner 2017, arXiv:1608.04644; protocol  dissertation (UCSD 2022) section 2.5.6
@@ -40,7 +40,7 @@ _WIDTH = 2.0  # of [-1, 1], where epsilon is said on [0, 1]
 
 
 class Attack(NamedTuple):
-  """An attack, and in words what it is. Pure; to compile it: jax.jit(attack.run, static_argnums=1)."""
+  """An attack, and its description in words. Pure; to compile it: jax.jit(attack.run, static_argnums=1)."""
 
   run: Callable[[Array, Classify, Array, Array], Array]
   described: str  # for cards

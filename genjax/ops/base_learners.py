@@ -1,10 +1,10 @@
 """Heads of few-shot learning: a classifier made of an episode's supports, as logits of its queries.
 
 Papers   svm       Lee 2021 (thesis), eq 4.8 to 4.10; Crammer & Singer 2001
-         ridge     the same, eq 4.11: coefficients 2 (K + penalty I)^-1 Y
-         r2d2      Bertinetto et al. 2019, arXiv:1805.08136: half of them
-         proto     Snell et al. 2017, arXiv:1703.05175, over d as in the released code
-         weston_watkins  Weston & Watkins 1999: a margin of 2 to each other class, all of them summed
+         ridge     Lee 2021 (thesis), eq 4.11: coefficients 2 (K + penalty I)^-1 Y
+         r2d2      Bertinetto et al. 2019, arXiv:1805.08136: coefficients (K + penalty I)^-1 Y
+         proto     Snell et al. 2017, arXiv:1703.05175; distances are divided by d as in the released code
+         weston_watkins  Weston & Watkins 1999: a margin of 2 to each other class; the losses of all pairs are summed
          matching  Vinyals et al. 2016, arXiv:1606.04080, eq 1 and 2, cosine similarity; their full context embedding
                    is left out
 Departs  svm: ridge=0 is the thesis; the released code has ridge=1 and, at test, mode="qpth" with iterations=3.
@@ -15,6 +15,7 @@ Checked  tests/ops/test_base_learners.py: numpy and scipy in float64, gradients,
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -45,19 +46,22 @@ def svm(
   ridge: float = 0.0,
   iterations: int | None = None,
   tolerance: float | None = None,
-  mode: str = "exact",
+  mode: Literal["exact", "qpth"] = "exact",
   kernel: str | Kernel = "linear",
   width: float = 1.0,
   degree: int = 2,
 ) -> Array:
-  """The multi-class SVM; see ops.svm.svm_dual for its settings.
+  """Logits [m, ways] of the multi-class SVM of Crammer and Singer.
 
   Args:
     support, labels, query, ways: see Shapes.
-    C, ridge, iterations, tolerance, mode: of the dual.
-    kernel: "linear", "rbf", "polynomial", or a function of [n, d] and [m, d]; so for every head that takes one.
-    width: of "rbf", and the unit of the inner product of "polynomial".
+    C, ridge, iterations, tolerance, mode: see ops.svm.svm_dual.
+    kernel: "linear", "rbf", "polynomial", or a function (x [n, d], y [m, d]) -> [n, m].
+    width: standard deviation of "rbf"; "polynomial" divides inner products by its square.
     degree: of "polynomial".
+
+  Raises:
+    ValueError: another kernel or mode, or iterations below 1.
   """
   of = kernel_of(kernel, width, degree)
   dual = svm_dual(
@@ -85,7 +89,12 @@ def ridge(
   width: float = 1.0,
   degree: int = 2,
 ) -> Array:
-  """Ridge regression on one-hot labels in its dual form, with the factor 2 of eq 4.11."""
+  """Logits [m, ways] of ridge regression on one-hot labels, in its dual form with the factor 2 of eq 4.11.
+
+  Args:
+    penalty: added to the diagonal of the kernel matrix.
+    support, labels, query, ways, kernel, width, degree: as those of `svm`.
+  """
   of = kernel_of(kernel, width, degree)
   return 2 * _times(of(query, support), _regressed(of(support, support), labels, ways, penalty))
 
@@ -101,13 +110,13 @@ def r2d2(
   width: float = 1.0,
   degree: int = 2,
 ) -> Array:
-  """Ridge regression on one-hot labels."""
+  """Logits [m, ways] of ridge regression on one-hot labels; arguments as those of `ridge`."""
   of = kernel_of(kernel, width, degree)
   return _times(of(query, support), _regressed(of(support, support), labels, ways, penalty))
 
 
 def proto(support: Array, labels: Array, query: Array, *, ways: int) -> Array:
-  """Nearest class mean: minus the squared distance to it, over d."""
+  """Logits [m, ways]: minus the squared distance of a query to the mean of each class, divided by d."""
   onehot = _onehot(labels, ways, support.dtype)
   means = _times(onehot.T, support) / onehot.sum(0)[:, None]
   gap = query[:, None, :] - means[None, :, :]
@@ -128,11 +137,13 @@ def weston_watkins(
   width: float = 1.0,
   degree: int = 2,
 ) -> Array:
-  """The multi-class SVM of Weston and Watkins: n (K - 1) coefficients in [0, C], by the general solver.
+  """Logits [m, ways] of the multi-class SVM of Weston and Watkins: n (K - 1) coefficients in [0, C], by `solve_qp`.
 
   Args:
-    bias: whether 1 is added to the kernel.
     C: bound of every coefficient; the released code has 1e-5.
+    bias: whether 1 is added to the kernel.
+    iterations, tolerance: see ops.qp.solve_qp.
+    support, labels, query, ways, kernel, width, degree: as those of `svm`.
   """
   of, count = kernel_of(kernel, width, degree), len(labels)
   gram, cross = of(support, support) + bias, of(query, support) + bias
@@ -142,7 +153,7 @@ def weston_watkins(
   variables = count * (ways - 1)
   hessian = jnp.einsum("ab,aik,bjk->aibj", gram, moves, moves, precision=HIGHEST).reshape(variables, variables)
   eye, ones = jnp.eye(variables, dtype=gram.dtype), jnp.ones(variables, gram.dtype)
-  found = solve_qp(
+  coefficients = solve_qp(
     hessian,
     -2 * ones,
     jnp.concatenate([eye, -eye]),
@@ -152,11 +163,16 @@ def weston_watkins(
     iterations=iterations,
     tolerance=tolerance,
   ).solution.reshape(count, ways - 1)
-  return _times(cross, jnp.einsum("ij,ijk->ik", found, moves, precision=HIGHEST))
+  return _times(cross, jnp.einsum("ij,ijk->ik", coefficients, moves, precision=HIGHEST))
 
 
 def matching(support: Array, labels: Array, query: Array, *, ways: int, sharpness: float = 1.0) -> Array:
-  """Log-probabilities of classes: queries attend to supports by `sharpness` times their cosine similarity."""
+  """Log-probabilities [m, ways] of the classes: a query attends to the supports of a class.
+
+  Args:
+    sharpness: factor of the cosine similarity of query and support, before the softmax over supports.
+    support, labels, query, ways: see Shapes.
+  """
   similarity = sharpness * _times(_unit(query), _unit(support).T)
   attention = jax.nn.log_softmax(similarity, axis=-1)
   of_class = jnp.where(labels[None, :, None] == jnp.arange(ways)[None, None, :], 0.0, -jnp.inf)
@@ -164,7 +180,7 @@ def matching(support: Array, labels: Array, query: Array, *, ways: int, sharpnes
 
 
 def head_kernels(key: Array) -> dict[str, Piece]:
-  """For bench: forward and backward of heads alone, batches of 8 episodes, 5 ways, 1600 features, 6 queries a class."""
+  """For bench: heads alone, forward and backward, on 8 episodes of 5 ways, 1600 features and 6 queries a class."""
   ways, features, episodes, queries = 5, 1600, 8, 6
   heads = {"svm": svm, "svm, 3 iterations as released": _released, "ridge": ridge, "proto": proto}
   pieces = {}
@@ -188,7 +204,7 @@ def _released(support: Array, labels: Array, query: Array, *, ways: int) -> Arra
 
 
 def kernel_of(kernel: str | Kernel, width: float = 1.0, degree: int = 2) -> Kernel:
-  """The function that a name of KERNELS means, or the function itself. Raises ValueError for another name."""
+  """The kernel of a name of KERNELS; a function is returned as it is. Raises ValueError for another name."""
   if not isinstance(kernel, str):
     return kernel
   if kernel not in KERNELS:
@@ -197,7 +213,7 @@ def kernel_of(kernel: str | Kernel, width: float = 1.0, degree: int = 2) -> Kern
 
 
 def _regressed(gram: Array, labels: Array, ways: int, penalty: float) -> Array:
-  """(gram + penalty I)^-1 Y, [n, ways]: by the inverse, and once refined."""
+  """(gram + penalty I)^-1 Y, [n, ways], by the inverse and one step of refinement."""
   matrix = gram + penalty * jnp.eye(len(gram), dtype=gram.dtype)
   product = lambda values: _times(matrix, values)
 
@@ -214,7 +230,7 @@ def _onehot(labels: Array, ways: int, dtype: jnp.dtype) -> Array:
 
 
 def _unit(rows: Array) -> Array:
-  """Rows of length 1; those of length 0 stay, with a gradient of 0."""
+  """Rows divided by their length; a row of length 0 stays 0 and has a gradient of 0."""
   squares = (rows**2).sum(-1, keepdims=True)
   return rows * jnp.where(squares > 0, lax.rsqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)
 

@@ -1,9 +1,9 @@
-"""Is a classifier right as often as it says? Reliability bins, expected calibration error, likelihood, Brier score.
+"""Calibration of a classifier: reliability bins, expected calibration error, likelihood, Brier score.
 
 Papers   ECE  Naeini, Cooper & Hauskrecht, AAAI 2015; Guo et al. 2017, arXiv:1706.04599 (15 bins of equal width)
          equal mass  Nguyen & O'Connor 2015, arXiv:1508.05154; Brier 1950
-Departs  Equal mass: images of equal confidence share their hits before the bins are cut, so that the order of the
-         images plays no part (many classifiers say exactly 1 to half of the images).
+Departs  Equal mass: images of equal confidence share their accuracy before the bins are cut, so that the order of the
+         images plays no part (many classifiers give exactly 1 to half of the images).
 Shapes   N images, K classes. logits [N, K], any real dtype (of probabilities, their log); labels [N] int.
 Notes    float64 numpy on the host: 1 - p of a sure classifier is lost in float32.
 Checked  tests/ops/test_calibration.py: scikit-learn, and a loop over the images.
@@ -60,10 +60,10 @@ def reliability(
 def expected_calibration_error(
   logits: Any, labels: Any, *, bins: int = BINS, spacing: Literal["width", "mass"] = "width"
 ) -> float:
-  """Mean over images of |accuracy - confidence| of their bin: 0 where every bin keeps its word, at most 1."""
-  found = reliability(logits, labels, bins=bins, spacing=spacing)
-  gaps = np.abs(found.accuracy - found.confidence)
-  return float(np.sum(found.count * np.where(found.count > 0, gaps, 0.0)) / found.count.sum())
+  """Mean over images of |accuracy - confidence| of their bin: 0 where the two agree in every bin, at most 1."""
+  binned = reliability(logits, labels, bins=bins, spacing=spacing)
+  gaps = np.abs(binned.accuracy - binned.confidence)
+  return float(np.sum(binned.count * np.where(binned.count > 0, gaps, 0.0)) / binned.count.sum())
 
 
 def negative_log_likelihood(logits: Any, labels: Any) -> float:

@@ -1,17 +1,17 @@
 """A picture of any size from a score of patches: gradients of overlapping patches are averaged on one canvas.
 
 A move draws patches at random places, takes the gradient of their summed score by each of them, gives every pixel the
-mean over the patches that cover it, and lets a Rule (ops/langevin.py) turn that into a step. Patches are divided into
-lanes, and a lane's into chunks: the memory of the net follows lanes x chunk, not the number of patches. Every lane
-adds up its own canvas of gradients; on a mesh that splits the lanes, their sum is the only exchange.
+mean over the patches that cover it, and lets a Rule (ops/langevin.py) make a step of it. The patches are divided into
+parts, and each part into chunks: the memory of the net follows parts x chunk, not the number of patches. Every part
+adds up its own canvas of gradients; on a mesh that splits the parts, their sum is the only exchange.
 
 Papers   WINN  Lee, Xu, Fan & Tu, CVPR 2018; thesis (UCSD 2022) 2.5.2: a canvas of 320x320, 200 patches of 64x64 a move,
          gradients averaged where patches overlap, the 256x256 in the middle reported. It follows INNg (Lazarow, Jin
          & Tu, ICCV 2017), whose code for this was not released.
 Departs  The sources leave open the number of moves, the stop and the optimiser's state; here:
          A pixel that no patch covers stands still, and so do its moments and its step number: Adam corrects the bias
-         of each pixel by the moves that this pixel made. A gradient of zero instead would let moments of unseen
-         pixels move them, and would forget what was last seen.
+         of each pixel by the moves that this pixel made. A gradient of zero instead would let the moments of unseen
+         pixels move them, and would forget the last gradient.
          The canvas stops as one chain, with one threshold drawn from the range of f over the positives, as soon as the
          mean score of a move's patches reaches it; at most `steps` moves. A mean over many patches varies less than f
          does over positives, and the net leaves a canvas that stops low in the range unfinished: `above` draws higher.
@@ -25,7 +25,7 @@ Checked  tests/ops/test_canvas.py: equal to a plain loop in numpy; a quadratic s
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ from genjax.ops.langevin import Rule
 Array = jax.Array
 Score = Callable[[Array], Array]  # patches [m, h, w, C] -> [m]
 Noise = Callable[[Array, int], Array]  # key, m -> patches [m, h, w, C]
-Spread = Callable[[Array], Array]  # says that the first axis, of the lanes, is split over devices
+Spread = Callable[[Array], Array]  # constrains the first axis, of the parts, to be split over devices
 THESIS_COVER = 200 * 64**2 / 257**2  # patches over a pixel in the middle of the canvas, in the mean
 
 
@@ -65,10 +65,10 @@ def count_of(size: tuple[int, int], patch: tuple[int, int], cover: float = THESI
 
 
 class Places(NamedTuple):
-  """Where patches are: L lanes, K chunks in each, m patches in a chunk."""
+  """Where patches are: L parts, K chunks in each, m patches in a chunk."""
 
   corner: Array  # [L, K, m, 2] int32, top and left
-  real: Array  # [L, K, m] bool; the others fill the last chunk up, and count for nothing
+  real: Array  # [L, K, m] bool; the others fill up the last chunk, and count for nothing
 
 
 def scatter_places(
@@ -78,20 +78,20 @@ def scatter_places(
   patch: tuple[int, int],
   *,
   chunk: int = 32,
-  lanes: int = 1,
-  spread: Spread = lambda lanes: lanes,
+  parts: int = 1,
+  spread: Spread = lambda parts: parts,
 ) -> Places:
-  """Draws `count` places, uniform over all at which a patch fits; the same places for any lanes and chunk.
+  """Draws `count` places, uniform over all at which a patch fits; the same places for any parts and chunk.
 
   Args:
-    chunk: patches of a lane that the net sees together, at most.
-    lanes: into how many parts the patches are divided; a multiple of the devices.
-    spread: puts the lanes [L, ...] on devices.
+    chunk: patches of a part that the net sees together, at most.
+    parts: how many parts the patches are divided into; a multiple of the devices.
+    spread: puts the parts [L, ...] on devices.
   """
   _fits(size, patch)
-  chunks = -(-count // (lanes * chunk))
-  width = -(-count // (lanes * chunks))  # as even as it goes
-  number = spread(jnp.arange(lanes * chunks * width).reshape(lanes, chunks, width))
+  chunks = -(-count // (parts * chunk))
+  width = -(-count // (parts * chunks))  # as even as it goes
+  number = spread(jnp.arange(parts * chunks * width).reshape(parts, chunks, width))
   most = jnp.array([size[0] - patch[0] + 1, size[1] - patch[1] + 1])
   one = lambda number: jax.random.randint(jax.random.fold_in(key, number), (2,), 0, most)
   return Places(jax.vmap(one)(number.reshape(-1)).reshape(*number.shape, 2), number < count)
@@ -103,16 +103,16 @@ def slope(score: Score, image: Array, places: Places, patch: tuple[int, int]) ->
   Returns:
     gradient [H, W, C], 0 where no patch is; cover [H, W, 1] int32, patches over each pixel; mean score [].
   """
-  lanes, _, width = places.real.shape
+  parts, _, width = places.real.shape
 
   def work(sums: Array, some: Places) -> tuple[Array, Array]:
     patches = jax.vmap(jax.vmap(lambda at: lax.dynamic_slice(image, (*at, 0), (*patch, image.shape[2]))))(some.corner)
-    flat = patches.reshape(lanes * width, *patch, image.shape[2])
+    flat = patches.reshape(parts * width, *patch, image.shape[2])
     gradient, scores = jax.grad(lambda x: _summed(score(x)), has_aux=True)(flat)
     gradient = jnp.where(some.real[..., None, None, None], gradient.reshape(patches.shape), 0.0)
-    return jax.vmap(_add)(sums, some.corner, gradient), jnp.where(some.real, scores.reshape(lanes, width), 0.0)
+    return jax.vmap(_add)(sums, some.corner, gradient), jnp.where(some.real, scores.reshape(parts, width), 0.0)
 
-  start = jnp.zeros((lanes, *image.shape))
+  start = jnp.zeros((parts, *image.shape))
   sums, scores = lax.scan(work, start, jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), places))
   cover = cover_of(places, image.shape[:2], patch)[..., None]
   return sums.sum(0) / jnp.maximum(cover, 1), cover, scores.sum() / places.real.sum()
@@ -124,10 +124,10 @@ def cover_of(places: Places, size: tuple[int, int], patch: tuple[int, int]) -> A
   def corners(at: Array, real: Array) -> Array:
     top, left = at.reshape(-1, 2).T
     count = real.reshape(-1).astype(jnp.int32)
-    found = jnp.zeros((size[0] + 1, size[1] + 1), jnp.int32)
+    steps = jnp.zeros((size[0] + 1, size[1] + 1), jnp.int32)
     for down, right, sign in ((0, 0, 1), (patch[0], 0, -1), (0, patch[1], -1), (patch[0], patch[1], 1)):
-      found = found.at[top + down, left + right].add(sign * count)
-    return found
+      steps = steps.at[top + down, left + right].add(sign * count)
+    return steps
 
   return jax.vmap(corners)(*places).sum(0).cumsum(0).cumsum(1)[:-1, :-1]
 
@@ -143,28 +143,28 @@ def ascend(
   patches: int | None = None,
   threshold: Array | float | None = None,
   chunk: int = 32,
-  lanes: int = 1,
-  spread: Spread = lambda lanes: lanes,
+  parts: int = 1,
+  spread: Spread = lambda parts: parts,
   low: float = -1.0,
   high: float = 1.0,
 ) -> Canvas:
   """Moves one canvas [H, W, C] up the score of its patches, at most `steps` times, clipped after each move.
 
   It stops as soon as the mean score of a move's patches reaches `threshold` (None: never), before that move; the rest
-  of the scan does no work. A score that turns NaN never reaches it: the NaN stays visible.
+  of the scan does no work. A score that becomes NaN never reaches it, so that the NaN stays visible.
 
   Args:
     patches: a move; None: as dense as in the thesis, `count_of`.
-    chunk, lanes, spread: as `scatter_places` has them.
+    chunk, parts, spread: as `scatter_places` has them.
   """
   count = count_of(image.shape[:2], patch) if patches is None else patches
-  if count < 1 or chunk < 1 or lanes < 1:
-    raise ValueError(f"{count} patches in chunks of {chunk} and {lanes} lanes; use at least 1 of each")
+  if count < 1 or chunk < 1 or parts < 1:
+    raise ValueError(f"{count} patches in chunks of {chunk} and {parts} parts; use at least 1 of each")
   goal = jnp.inf if threshold is None else threshold
   key_places, key_move, key_last = jax.random.split(key, 3)
 
   def look(key: Array, image: Array) -> tuple[Array, Array, Array]:
-    places = scatter_places(key, count, image.shape[:2], patch, chunk=chunk, lanes=lanes, spread=spread)
+    places = scatter_places(key, count, image.shape[:2], patch, chunk=chunk, parts=parts, spread=spread)
     return slope(score, image, places, patch)
 
   def work(carry, index):
@@ -172,10 +172,10 @@ def ascend(
     gradient, cover, mean = look(jax.random.fold_in(key_places, index), image)
     active = active & ~(mean >= goal)
     move, after = rule.move(jax.random.fold_in(key_move, index), gradient, moment, age)
-    moving = active & (cover > 0)
-    image = jnp.where(moving, jnp.clip(image + move, low, high), image)
-    moment = jax.tree.map(lambda old, new: jnp.where(moving, new, old), moment, after)
-    return image, moment, age + moving, active, moves + active
+    covered = active & (cover > 0)
+    image = jnp.where(covered, jnp.clip(image + move, low, high), image)
+    moment = jax.tree.map(lambda old, new: jnp.where(covered, new, old), moment, after)
+    return image, moment, age + covered, active, moves + active
 
   def body(carry, index):
     return lax.cond(carry[3], work, lambda carry, _: carry, carry, index), None
@@ -196,19 +196,25 @@ def through(
   rule: Rule,
   steps: int,
   above: float = 0.0,
-  **how: Any,
+  patches: int | None = None,
+  chunk: int = 32,
+  parts: int = 1,
+  spread: Spread = lambda parts: parts,
 ) -> Canvas:
   """Takes a canvas through the stages of a cascade, each up to a threshold drawn from its own bounds.
 
-  The part of the bounds from `above` up is drawn from, 0 all of it, 1 the upper bound alone. `how` is passed to
-  `ascend` as it is.
+  Args:
+    above: the share of the bounds that no threshold is drawn from: 0 for all of them, 1 for the upper bound alone.
+    patch, rule, steps, patches, chunk, parts, spread: as `ascend` has them.
   """
+  settings = {"patch": patch, "rule": rule, "steps": steps, "patches": patches}
+  settings |= {"chunk": chunk, "parts": parts, "spread": spread}
   for number, stage in enumerate(stages):
     key_threshold, key_climb = jax.random.split(jax.random.fold_in(key, number))
     least, greatest = stage.bounds
     drawn = least + (greatest - least) * jax.random.uniform(key_threshold, minval=above, maxval=1.0)
     threshold = jnp.where(stage.active, drawn, -jnp.inf)  # reached before the first move
-    done = ascend(key_climb, stage.score, image, patch=patch, rule=rule, steps=steps, threshold=threshold, **how)
+    done = ascend(key_climb, stage.score, image, threshold=threshold, **settings)
     image = done.image
   return done
 
@@ -222,10 +228,10 @@ def mosaic(key: Array, noise: Noise, shape: tuple[int, int, int], patch: tuple[i
 
 
 def canvases(
-  noise: Noise,
-  rule: Rule,
-  shape: tuple[int, int, int],
   *,
+  noise: Noise,
+  sampler: Rule,
+  shape: tuple[int, int, int],
   size: int | tuple[int, int] = 256,
   margin: int = 32,
   cover: float = THESIS_COVER,
@@ -237,17 +243,17 @@ def canvases(
 
   Args:
     noise: p0 of patches.
-    rule: how the canvas climbs.
+    sampler: the rule by which the canvas climbs.
     shape: h, w, C of a patch.
     size: of the pictures, a side, or height and width.
     margin: pixels round a picture that are synthesised too and then cut off.
     cover: patches of a move over a pixel in the middle, in the mean.
     steps: at most this many moves of a canvas, in every stage.
     above: where in the range of f over positives thresholds begin, 0 to 1; see `through`.
-    chunk: patches of a lane that the net sees together.
+    chunk: patches of a part that the net sees together.
 
   Returns:
-    (key, stages, n, lanes=1, spread=no constraint) -> images [n, *size, C], made one after the other.
+    (key, stages, n, parts=1, spread=no constraint) -> images [n, *size, C], made one after the other.
 
   Raises:
     ValueError: a canvas that is smaller than a patch, and numbers out of range.
@@ -260,12 +266,23 @@ def canvases(
     raise ValueError(f"above {above}; use 0 for thresholds from all of the range of f, up to 1 for its upper end")
   count = count_of(whole[:2], patch, cover)
 
-  def draw(key: Array, stages: Sequence[Stage], n: int, lanes: int = 1, spread: Spread = lambda lanes: lanes) -> Array:
+  def draw(key: Array, stages: Sequence[Stage], n: int, parts: int = 1, spread: Spread = lambda parts: parts) -> Array:
     def one(key: Array) -> Array:
       key_start, key_climb = jax.random.split(key)
       start = mosaic(key_start, noise, whole, patch)
-      how = {"patches": count, "chunk": chunk, "lanes": lanes, "spread": spread, "above": above}
-      done = through(key_climb, stages, start, patch=patch, rule=rule, steps=steps, **how)
+      done = through(
+        key_climb,
+        stages,
+        start,
+        patch=patch,
+        rule=sampler,
+        steps=steps,
+        above=above,
+        patches=count,
+        chunk=chunk,
+        parts=parts,
+        spread=spread,
+      )
       return done.image[margin : margin + height, margin : margin + width]
 
     return lax.map(one, jax.random.split(key, n))

@@ -52,8 +52,8 @@ def by_input(w: Array, g: Array, padding: Padding, strides: Strides = (1, 1)) ->
 
   def fast(w, g):
     around = [(w.shape[i] - 1 - padding[i][0], w.shape[i] - 1 - padding[i][1]) for i in (0, 1)]
-    turned = w[::-1, ::-1].swapaxes(2, 3)
-    return lax.conv_general_dilated(g, turned, (1, 1), around, lhs_dilation=strides, dimension_numbers=LAYOUT)
+    flipped = w[::-1, ::-1].swapaxes(2, 3)
+    return lax.conv_general_dilated(g, flipped, (1, 1), around, lhs_dilation=strides, dimension_numbers=LAYOUT)
 
   def native(w, g):
     like = jax.ShapeDtypeStruct((g.shape[0], *size, w.shape[2]), g.dtype)

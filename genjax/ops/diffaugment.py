@@ -1,17 +1,17 @@
-"""Differentiable augmentation: what a critic sees in place of reals and fakes, so that it cannot learn them by heart.
+"""Differentiable augmentation: changes of the images that a critic sees, so that it cannot memorise the data.
 
     colour -> mirror, scale, shift in one resampling -> a square of grey
 
-Each change comes to each image with a probability of its own. Given the draws, every map is affine in the images.
+Each change applies to each image with a probability of its own. Given the draws, every map is affine in the images.
 
 Papers   DiffAugment  Zhao et al. 2020, arXiv:2006.10738: colour, translation, cutout, always applied ("stock")
          ADA          Karras et al. 2020, arXiv:2006.06676: scaling by 2^(0.2 n), n normal
          ViTGAN       Lee et al. 2022, arXiv:2107.04589: colour, translation, cutout, scaling, p = 0.8 ("thesis"); the
                       released code has other numbers ("released")
-Departs  What comes in from outside is 0, grey, as in DiffAugment, for scaling too; ADA mirrors the edge, and filters.
+Departs  Outside the image all is 0, grey, as in DiffAugment, also for scaling; ADA mirrors the edge, and filters.
          The order is that of DiffAugment, with mirror and scaling before the shift.
-Shapes   images [B, H, W, C] float in [-1, 1], C any: with one channel there is nothing to saturate. Results may leave
-         that range by a change of colour.
+Shapes   images [B, H, W, C] float in [-1, 1], C any: with one channel there is nothing to saturate. A change of
+         colour may leave that range.
 Keys     image j draws from fold_in(key, j): the result does not depend on the devices or on the other images.
 Checked  tests/ops/test_diffaugment.py: numpy, pixel by pixel.
 """
@@ -121,10 +121,10 @@ def diffaugment(key: Array, images: Array, policy: Policy) -> Array:
 
 def coloured(images: Array, brightness: Array, saturation: Array, contrast: Array) -> Array:
   """x + brightness; then mixed with each pixel's mean over channels; then with the image's mean. Numbers [B]."""
-  wide = lambda values: values[:, None, None, None].astype(images.dtype)
-  images = images + wide(brightness)
+  of_image = lambda values: values[:, None, None, None].astype(images.dtype)
+  images = images + of_image(brightness)
   for factor, axes in ((saturation, (3,)), (contrast, (1, 2, 3))):
-    images = images * wide(factor) + images.mean(axes, keepdims=True) * (1 - wide(factor))
+    images = images * of_image(factor) + images.mean(axes, keepdims=True) * (1 - of_image(factor))
   return images
 
 

@@ -14,7 +14,7 @@ from jax import lax
 Array = jax.Array
 
 
-def rate_of_seeds(keep: Array, block: int, side: int) -> Array:
+def seed_rate(keep: Array, block: int, side: int) -> Array:
   """gamma: how often a place is a seed so that about `keep` of the map stays, from the side F of the map."""
   return (1 - keep) / block**2 * side**2 / (side - block + 1) ** 2
 

@@ -17,13 +17,13 @@ SMALL = 20  # up to this size elimination one pivot at a time is the faster
 
 
 def inverse(matrix: Array) -> Array:
-  """The inverse; NaN where rounding found a pivot that is not above 0. As stable as one by Cholesky's factor."""
+  """The inverse [..., n, n], as stable as by Cholesky's factor; NaN where a pivot is not above 0."""
   half = root(matrix)
   return _times(_transposed(half), half)
 
 
 def root(matrix: Array) -> Array:
-  """The inverse of Cholesky's factor: W lower triangular with W matrix W' = I, so W'W is the matrix's inverse."""
+  """The inverse of Cholesky's factor, [..., n, n]: W lower triangular with W matrix W' = I, so W'W is the inverse."""
   count = matrix.shape[-1]
   if count <= SMALL:
     return _eliminated(matrix)
@@ -37,7 +37,7 @@ def root(matrix: Array) -> Array:
 
 
 def _eliminated(matrix: Array) -> Array:
-  """Gaussian elimination of all matrices at once, in place: what is done to the identity grows where zeros appear."""
+  """`root` by Gaussian elimination of all matrices at once, in place: the rows of W grow where zeros appear."""
   count = matrix.shape[-1]
   order = jnp.arange(count)
 

@@ -26,7 +26,7 @@ def gaussian(widths: Sequence[float] = (1.0, 2.0, 4.0, 8.0, 16.0)) -> Kernel:
 
 
 def rational(shapes: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 5.0)) -> Kernel:
-  """The sum over shapes a of (1 + |x - y|^2 / (2 a))^-a: heavy tails, so that far points still pull."""
+  """The sum over shapes a of (1 + |x - y|^2 / (2 a))^-a: heavy tails, so far points still have a gradient."""
   return lambda x, y: sum((1 + _squares(x, y) / (2 * shape)) ** -shape for shape in shapes)
 
 

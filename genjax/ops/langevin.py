@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 Array = jax.Array
-Score = Callable[[Array], Array | tuple[Array, Array]]  # images [n, ...] -> [n], or (to climb [n], to judge by [n])
+Score = Callable[[Array], Array | tuple[Array, Array]]  # images [n, ...] -> [n], or (climbed [n], measured [n])
 NoisyScore = Callable[[Array, Array], Array]  # key, images [n, ...] -> [n]
 Schedule = Callable[[Array], Array]  # index of the move, 0, 1, ... -> step size
 _NOISE = 0x6E6F  # "no": the keys of noise inside the score, apart from those of the moves
@@ -40,8 +40,15 @@ class Chains(NamedTuple):
   stopped: Array  # [n] bool, whether it reached its threshold
 
 
-def adam(rate: float | Schedule = 0.01, *, b1: float = 0.9, b2: float = 0.99, eps: float = 1e-8) -> Rule:
-  """Adam ascent, its moments fresh for every call: the thesis' and the released code's sampler."""
+def adam(*, learning_rate: float = 0.01, b1: float = 0.9, b2: float = 0.99, eps: float = 1e-8) -> Rule:
+  """Adam ascent, its moments fresh for every call: the sampler of the thesis and of the released code.
+
+  Args:
+    learning_rate: size of a move.
+    b1: decay of the mean of the gradients.
+    b2: decay of the mean of their squares.
+    eps: added to the root of the squares.
+  """
 
   def move(key, gradient, moment, index):
     del key
@@ -50,16 +57,20 @@ def adam(rate: float | Schedule = 0.01, *, b1: float = 0.9, b2: float = 0.99, ep
     count = index + 1
     mean_hat = mean / (1 - b1**count)
     square_hat = square / (1 - b2**count)
-    return _size(rate, index) * mean_hat / (jnp.sqrt(square_hat) + eps), (mean, square)
+    return learning_rate * mean_hat / (jnp.sqrt(square_hat) + eps), (mean, square)
 
   return Rule(lambda images: (jnp.zeros_like(images), jnp.zeros_like(images)), move)
 
 
 def langevin(epsilon: float | Schedule) -> Rule:
-  """epsilon / 2 * gradient + N(0, epsilon): samples exp(score) as epsilon goes to 0. A schedule anneals it."""
+  """Moves of epsilon / 2 * gradient + N(0, epsilon), which sample exp(score) as epsilon goes to 0.
+
+  Args:
+    epsilon: a number, or a function of the index of the move that anneals it.
+  """
 
   def move(key, gradient, moment, index):
-    size = _size(epsilon, index)
+    size = epsilon(index) if callable(epsilon) else epsilon
     return size / 2 * gradient + jnp.sqrt(size) * jax.random.normal(key, gradient.shape), moment
 
   return Rule(lambda images: (), move)
@@ -73,7 +84,18 @@ def anneal(first: float, last: float, steps: int) -> Schedule:
 
 
 def annealed(epsilon: float, *, last: float | None = None, steps: int = 1) -> Rule:
-  """Langevin from plain numbers: constant at `epsilon`, or falling to `last` over `steps` moves."""
+  """Langevin dynamics from plain numbers, for a config.
+
+  Args:
+    epsilon: variance of the noise of a move; the gradient is multiplied by half of it.
+    last: what epsilon falls to, geometrically; None keeps it constant.
+    steps: moves over which it falls.
+
+  Raises:
+    ValueError: sizes that are not positive, or no steps.
+  """
+  if epsilon <= 0:
+    raise ValueError(f"epsilon {epsilon}; use a positive number")
   return langevin(epsilon if last is None else anneal(epsilon, last, steps))
 
 
@@ -92,14 +114,21 @@ def ascend(
 ) -> Chains:
   """Moves images [n, ...] up the gradient of `score`, at most `steps` times, clipped to [low, high] after each move.
 
-  A chain stops, and stays put, as soon as its score reaches its threshold ([n] or a scalar; None: never). With
-  `stop="batch"` all stop together once the mean score reaches the mean threshold. When every chain has stopped, the
-  rest of the scan does no work. A score that turns NaN never reaches its threshold: the NaN stays visible.
+  A chain stops, and stays where it is, as soon as its score reaches its threshold. With `stop="batch"` all chains stop
+  together, once the mean score reaches the mean threshold. When every chain has stopped, the rest of the scan does no
+  work. A score that becomes NaN never reaches its threshold, so that the NaN stays visible.
 
-  `noisy` is the score with fresh noise inside, dropout say: each move follows its gradient, by a key of its own, and
-  looks at its value; only the scores that are returned are those of `score`.
-
-  A score may be a pair: chains climb the first, and stop by the second, which is also what is returned.
+  Args:
+    key: of the moves.
+    score: images -> [n], or a pair of such: chains climb the first, and stop by the second, which is returned.
+    images: where the chains start.
+    rule: how a gradient becomes a move.
+    steps: at most this many moves of a chain.
+    threshold: [n] or a scalar; None: no chain stops.
+    stop: "example" or "batch".
+    low, high: range of the pixels.
+    noisy: (key, images) -> the score with fresh noise inside, such as dropout. Each move follows its gradient and is
+      stopped by its value, by a key of its own; the scores that are returned are those of `score`.
   """
   if stop not in ("example", "batch"):
     raise ValueError(f"stop is {stop!r}; use 'example' (thesis) or 'batch' (released code)")
@@ -134,12 +163,8 @@ def ascend(
 
 
 def _summed(scores: Array | tuple[Array, Array]) -> tuple[Array, Array]:
-  climbed, judged = scores if isinstance(scores, tuple) else (scores, scores)
-  return climbed.sum(), judged
-
-
-def _size(size: float | Schedule, index: Array) -> Array | float:
-  return size(index) if callable(size) else size
+  climbed, measured = scores if isinstance(scores, tuple) else (scores, scores)
+  return climbed.sum(), measured
 
 
 def _over(flags: Array, images: Array) -> Array:

@@ -3,8 +3,9 @@
 Papers   truncation  Karras et al. 2019 (StyleGAN), arXiv:1812.04948, appendix B: w towards its mean by a factor psi
          mixing      the same, section 3.1 and figure 3: coarse layers by one w, the others by another
          spherical   White 2016, arXiv:1609.04468: between normal latents along the great circle
-Departs  A generator without w: its latents are scaled by psi, towards the prior's mean; BigGAN's truncation, which
-         draws them from a normal distribution cut off, is another. Lengths change along an arc if both ends differ.
+Departs  A generator without w: its latents are scaled by psi, towards the prior's mean. BigGAN's truncation, which
+         draws them from a truncated normal distribution, is another. Along an arc between ends of different lengths
+         the length is not kept.
 Shapes   latent [n, Z], w [n, W] or [n, S, W], labels [n] int32 or None; images [n, H, W, C] in [-1, 1].
 Checked  tests/ops/test_latents.py
 """
@@ -19,15 +20,15 @@ from jax import lax
 Array = jax.Array
 Labels = Array | None
 CENTRE = 4096  # latents whose w make the mean
-TOGETHER = 100  # images painted at once
+TOGETHER = 100  # images generated at once
 
 
 class Latents(NamedTuple):
-  """A generator in two parts. Without w, `mapping` gives back its latents, and `paint` takes those."""
+  """A generator in two parts. Without w, `mapping` returns the latents, and `generate` takes those."""
 
   draw: Callable[[Array, int], Array]  # key, n -> latents [n, Z]
   mapping: Callable[[Array, Labels], Array]  # -> w
-  paint: Callable[[Array, Labels], Array]  # w, labels -> images
+  generate: Callable[[Array, Labels], Array]  # w, labels -> images
   has_w: bool
   normal: bool  # latents are standard normal, not uniform
   styles: int = 1  # how many w an image may be made of
@@ -37,7 +38,7 @@ class Latents(NamedTuple):
 def sampled(key: Array, latents: Latents, n: int, psi: float = 1.0) -> Array:
   """n images, image i of class i modulo their number; the latents of a generator of the same key are the same."""
   labels = _labels(latents, jnp.arange(n))
-  return _painted(latents, _points(key, latents, latents.draw(key, n), labels, psi), labels)
+  return _generated(latents, _points(key, latents, latents.draw(key, n), labels, psi), labels)
 
 
 def interpolated(key: Array, latents: Latents, rows: int, columns: int, psi: float = 1.0) -> Array:
@@ -57,7 +58,7 @@ def interpolated(key: Array, latents: Latents, rows: int, columns: int, psi: flo
     first, last = (_points(key, latents, end[:, 0], labels, psi)[:, None] for end in ends)
     flat = (first + share * (last - first)).reshape(rows * columns, -1)
     labels = None if labels is None else jnp.repeat(labels, columns)
-  return _painted(latents, flat, labels)
+  return _generated(latents, flat, labels)
 
 
 def mixed(key: Array, latents: Latents, rows: int, columns: int, coarse: int, psi: float = 1.0) -> Array:
@@ -79,8 +80,8 @@ def mixed(key: Array, latents: Latents, rows: int, columns: int, coarse: int, ps
   both = jnp.where(fine, above[None, :, None], left[:, None, None])  # [rows, columns, S, W]
   sources = jnp.broadcast_to(points[:, None], (rows + columns, latents.styles, points.shape[1]))
   every = jnp.concatenate([sources, both.reshape(rows * columns, *both.shape[2:])])
-  told = None if labels is None else jnp.concatenate([labels, jnp.repeat(labels[:rows], columns)])
-  images = _painted(latents, every, told)
+  labels = None if labels is None else jnp.concatenate([labels, jnp.repeat(labels[:rows], columns)])
+  images = _generated(latents, every, labels)
   shape = images.shape[1:]
   top = jnp.concatenate([jnp.ones((1, *shape)), images[rows : rows + columns]])
   body = jnp.concatenate([images[:rows, None], images[rows + columns :].reshape(rows, columns, *shape)], 1)
@@ -121,8 +122,7 @@ def _points(key: Array, latents: Latents, drawn: Array, labels: Labels, psi: flo
   return centre + psi * (points - centre)
 
 
-def _painted(latents: Latents, points: Array, labels: Labels) -> Array:
+def _generated(latents: Latents, points: Array, labels: Labels) -> Array:
   """Images of w, some at a time."""
-  told = () if labels is None else (labels,)
-  one = lambda turn: latents.paint(*(leaf[None] for leaf in turn), *(() if told else (None,)))[0]
-  return jnp.clip(lax.map(one, (points, *told), batch_size=TOGETHER), -1.0, 1.0)
+  one = lambda item: latents.generate(*jax.tree.map(lambda leaf: leaf[None], item))[0]
+  return jnp.clip(lax.map(one, (points, labels), batch_size=TOGETHER), -1.0, 1.0)

@@ -51,8 +51,8 @@ def cut_overlapping(images: Array, patch: int) -> Array:
   padded = jnp.pad(images, ((0, 0), (half, half), (half, half), (0, 0)))
   blocks = padded.reshape(batch, rows + 1, patch, columns + 1, patch, channels).swapaxes(2, 3)  # [B, r, c, P, P, C]
   tall = jnp.concatenate([blocks[:, :-1], blocks[:, 1:]], axis=3)
-  wide = jnp.concatenate([tall[:, :, :-1], tall[:, :, 1:]], axis=4)
-  return wide.reshape(batch, rows * columns, 4 * patch * patch * channels)
+  windows = jnp.concatenate([tall[:, :, :-1], tall[:, :, 1:]], axis=4)
+  return windows.reshape(batch, rows * columns, 4 * patch * patch * channels)
 
 
 def coordinates(rows: int, columns: int) -> Array:

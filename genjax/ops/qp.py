@@ -2,7 +2,7 @@
 
 Papers   Mehrotra 1992: predictor and corrector. Amos and Kolter 2017, arXiv:1703.00443: gradients by the KKT system.
 Departs  Q need not be positive definite: a small multiple of the identity is added in the factors, and taken out
-         again by refinement, so it changes how steps are found and not the solution.
+         again by refinement, so it changes how steps are computed and not the solution.
 Shapes   v variables, m inequalities, p equalities, each of m and p may be 0. Q [v, v], q [v], G [m, v], h [m],
          A [p, v], b [p]. One problem a call: batches by vmap.
 Checked  tests/ops/test_qp.py: KKT conditions by numpy, scipy, central differences, `svm_dual`.
@@ -25,19 +25,15 @@ CEILING = 60  # iterations of a run to a tolerance; 8 to 25 are usual
 
 
 class QP(NamedTuple):
-  """solution [v]; inequality [m] and equality [p], the multipliers; slack [m] = h - G solution, positive;
+  """The solution of a quadratic program, and how well it was solved."""
 
-  residuals [4]: stationarity, inequalities, equalities, and slack times multiplier, each at its worst and in scaled
-  units; converged []; iterations [] int32.
-  """
-
-  solution: Array
-  inequality: Array
-  equality: Array
-  slack: Array
-  residuals: Array
-  converged: Array
-  iterations: Array
+  solution: Array  # [v]
+  inequality: Array  # [m], the multipliers of the inequalities
+  equality: Array  # [p], the multipliers of the equalities
+  slack: Array  # [m], h - G solution, positive
+  residuals: Array  # [4], worst of stationarity, inequalities, equalities, slack times multiplier, in scaled units
+  converged: Array  # [] bool
+  iterations: Array  # [] int32
 
 
 class _Data(NamedTuple):
@@ -52,21 +48,21 @@ class _Data(NamedTuple):
 
 
 class _Iterate(NamedTuple):
-  """z [v], slack s [m], multipliers of the inequalities u [m] and of the equalities y [p]."""
+  """A primal-dual point."""
 
-  z: Array
-  s: Array
-  u: Array
-  y: Array
+  z: Array  # [v]
+  s: Array  # [m], slack
+  u: Array  # [m], multipliers of the inequalities
+  y: Array  # [p], multipliers of the equalities
 
 
 class _Base(NamedTuple):
-  """root [v, v], the Cholesky factor of Q and a little; rows [m + p, v] = G and A; half = root^-1 rows'; their gram."""
+  """What is factored once for all steps."""
 
-  root: Array
-  rows: Array
-  half: Array
-  gram: Array
+  root: Array  # [v, v], the Cholesky factor of Q plus a small multiple of the identity
+  rows: Array  # [m + p, v], G above A
+  half: Array  # [v, m + p], root^-1 rows'
+  gram: Array  # [m + p, m + p], half' half
 
 
 def solve_qp(
@@ -82,18 +78,19 @@ def solve_qp(
 ) -> QP:
   """The minimum of 1/2 z'Qz + q'z where Gz <= h and Az = b.
 
-  Gradients of the solution flow to all six arrays; those of the multipliers and residuals are not offered (they are
-  zero). The gradient to Q is symmetric.
+  The solution is differentiable in all six arrays; the gradient in Q is symmetric. The multipliers and the residuals
+  pass no gradient on.
 
   Args:
-    Q: [v, v] symmetric positive semi-definite. q: [v].
-    G: [m, v], h: [m]: the inequalities; m may be 0.
-    A: [p, v], b: [p]: the equalities, of full row rank; p may be 0.
-    iterations: a fixed count, or None: to the tolerance, at most 60.
-    tolerance: of every one of the scaled residuals; 2e-6 in float32 and 1e-10 in float64 unless said.
+    Q: [v, v], symmetric and positive semi-definite.
+    q: [v].
+    G, h: [m, v] and [m], the inequalities; m may be 0.
+    A, b: [p, v] and [p], the equalities, of full row rank; p may be 0.
+    iterations: a fixed number of steps; None stops at the tolerance, or after 60 steps.
+    tolerance: of every one of the scaled residuals; None is 2e-6 in float32 and 1e-10 in float64.
 
   Returns:
-    QP. A problem with a NaN gives NaN and converged False; one without a feasible point gives converged False.
+    QP. A problem with a NaN gives NaN, and `converged` is False; it is False too where no point is feasible.
 
   Raises:
     ValueError: shapes that do not fit, iterations below 1.
@@ -119,22 +116,22 @@ def _qp(Q: Array, q: Array, G: Array, h: Array, A: Array, b: Array, rule: tuple)
 
 
 def _forward(Q: Array, q: Array, G: Array, h: Array, A: Array, b: Array, rule: tuple) -> tuple[QP, tuple]:
-  found, saved = _solve(_Data(Q, q, G, h, A, b), rule)
-  return found, (found, *saved)
+  result, saved = _solve(_Data(Q, q, G, h, A, b), rule)
+  return result, (result, *saved)
 
 
 def _backward(rule: tuple, saved: tuple, cotangent: QP) -> tuple[Array, ...]:
   """The KKT system is symmetric: its solution with the cotangent on the right is the sensitivity to every input."""
-  found, data, base, at, cost, rows_g, rows_a = saved
+  result, data, base, at, cost, rows_g, rows_a = saved
   ratio = at.s / at.u
   root = _schur(base, ratio)
   right = _Rest(-cotangent.solution, jnp.zeros_like(at.s), jnp.zeros_like(at.y))
   dz, du, dy = _refined(data, base, ratio, root, right, times=4)
   # in the units of the problem as it came
   dz, du, dy = dz / cost, du / rows_g, dy / rows_a
-  outer = dz[:, None] * found.solution[None, :]
-  of_G = du[:, None] * found.solution[None, :] + found.inequality[:, None] * dz[None, :]
-  of_A = dy[:, None] * found.solution[None, :] + found.equality[:, None] * dz[None, :]
+  outer = dz[:, None] * result.solution[None, :]
+  of_G = du[:, None] * result.solution[None, :] + result.inequality[:, None] * dz[None, :]
+  of_A = dy[:, None] * result.solution[None, :] + result.equality[:, None] * dz[None, :]
   return (outer + outer.T) / 2, dz, of_G, -du, of_A, -dy
 
 
@@ -157,7 +154,7 @@ def _solve(raw: _Data, rule: tuple) -> tuple[QP, tuple]:
   start = _start(data, base)
 
   def advance(at: _Iterate) -> tuple[_Iterate, Array]:
-    """The next point, or this one again where rounding broke a factor; and whether it moved."""
+    """The next point and True; or this point and False, where rounding has broken a factor."""
     new = _step(data, base, at)
     fine = jnp.isfinite(new.z).all() & jnp.isfinite(new.s + new.u).all() & jnp.isfinite(new.y).all()
     return jax.tree.map(lambda now, old: jnp.where(fine, now, old), new, at), fine
@@ -176,7 +173,7 @@ def _solve(raw: _Data, rule: tuple) -> tuple[QP, tuple]:
     at, _, count = lax.while_loop(unfinished, lambda c: (*advance(c[0]), c[2] + 1), first)
   residuals = _residuals(data, at)
   solution = jnp.where(jnp.isfinite(residuals).all(), at.z, jnp.nan)
-  found = QP(
+  result = QP(
     solution,
     at.u * cost / rows_g,
     at.y * cost / rows_a,
@@ -185,10 +182,11 @@ def _solve(raw: _Data, rule: tuple) -> tuple[QP, tuple]:
     (residuals <= tolerance).all(),
     count,
   )
-  return found, (data, base, at, cost, rows_g, rows_a)
+  return result, (data, base, at, cost, rows_g, rows_a)
 
 
 def _or_one(size: Array) -> Array:
+  """1 in the place of 0."""
   return jnp.where(size == 0, jnp.ones_like(size), size)
 
 
@@ -235,7 +233,7 @@ def _direct(base: _Base, root: Array, right: _Rest) -> tuple[Array, Array, Array
 def _refined(
   data: _Data, base: _Base, ratio: Array, root: Array, right: _Rest, times: int
 ) -> tuple[Array, Array, Array]:
-  """`_direct`, then what it missed solved again, `times` times."""
+  """`_direct` with `times` steps of iterative refinement."""
   z, u, y = _direct(base, root, right)
   for _ in range(times):
     miss = _Rest(
@@ -249,13 +247,14 @@ def _refined(
 
 
 def _start(data: _Data, base: _Base) -> _Iterate:
-  """The minimum with every inequality weighed alike, then slacks and multipliers lifted off 0."""
+  """The minimum where every inequality has the same weight; slacks and multipliers are then made positive."""
   ratio = jnp.ones_like(data.h)
   z, u, y = _refined(data, base, ratio, _schur(base, ratio), _Rest(-data.q, data.h, data.b), times=1)
   return _Iterate(z, _lift(-u), _lift(u), y)
 
 
 def _lift(values: Array) -> Array:
+  """Values shifted so that the least is 1 where any is negative, else by 1e-3."""
   least = values.min(initial=jnp.inf)
   return jnp.where(least < 0, values - least + 1, values + 1e-3)
 
@@ -269,7 +268,7 @@ def _gaps(data: _Data, at: _Iterate) -> _Rest:
 
 
 def _residuals(data: _Data, at: _Iterate) -> Array:
-  """Each condition's worst, relative to the largest of 1 and what it is made of."""
+  """The largest violation of each condition [4], relative to the largest of 1 and the condition's own terms."""
   gaps = _gaps(data, at)
   force = jnp.maximum(_worst(at.u), _worst(at.y))
   far = jnp.maximum(_worst(at.z), 1.0)
@@ -293,7 +292,7 @@ def _step(data: _Data, base: _Base, at: _Iterate) -> _Iterate:
   gaps = _gaps(data, at)
 
   def towards(product: Array) -> _Iterate:
-    """The direction that takes s u to first order to `product` below what it is."""
+    """The direction along which, to first order, s u falls by `product`."""
     right = _Rest(-gaps.z, -gaps.u + product / at.u, -gaps.y)
     z, u, y = _refined(data, base, ratio, root, right, times=1)
     return _Iterate(z, -product / at.u - ratio * u, u, y)
@@ -307,14 +306,14 @@ def _step(data: _Data, base: _Base, at: _Iterate) -> _Iterate:
   centre = (then / _or_one(mean)) ** 3 * mean
   move = towards(products + ahead.s * ahead.u - centre)
   reach = jnp.minimum(1.0, jnp.clip(1 - jnp.sqrt(mean), 0.99, 0.9999) * _reach(at, move))
-  return jax.tree.map(lambda old, change: old + reach * change, at, move)
+  return jax.tree.map(lambda old, way: old + reach * way, at, move)
 
 
 def _reach(at: _Iterate, move: _Iterate) -> Array:
-  """The longest step that leaves slacks and multipliers positive."""
+  """The longest step along `move` that leaves slacks and multipliers positive."""
 
-  def longest(value: Array, change: Array) -> Array:
-    return jnp.where(change < 0, -value / jnp.where(change < 0, change, -1), jnp.inf).min(initial=jnp.inf)
+  def longest(value: Array, way: Array) -> Array:
+    return jnp.where(way < 0, -value / jnp.where(way < 0, way, -1), jnp.inf).min(initial=jnp.inf)
 
   return jnp.minimum(longest(at.s, move.s), longest(at.u, move.u))
 

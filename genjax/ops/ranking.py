@@ -1,4 +1,4 @@
-"""How well one number tells two sets apart: AUROC, AUPR and the false positives at 95 % true positives.
+"""How well one number separates two sets: AUROC, AUPR and the false positives at 95 % true positives.
 
 The score is high for positives: f(x) of an energy model is high on images like its training data, so these are the
 positives and everything else the negatives. All three depend on the order of the scores only.
@@ -17,7 +17,7 @@ import numpy as np
 
 
 def auroc(positives: Any, negatives: Any) -> float:
-  """Probability that a positive scores higher than a negative, ties counted half; 0.5 is blind, 1 is perfect.
+  """Probability that a positive scores higher than a negative, ties counted half; 0.5 is chance, 1 is perfect.
 
   Raises:
     ValueError: an empty or not one-dimensional set, or NaN in it. So do the others.
@@ -29,12 +29,12 @@ def auroc(positives: Any, negatives: Any) -> float:
 
 
 def aupr(positives: Any, negatives: Any) -> float:
-  """Area under precision over recall, as average precision (no interpolation); the share of positives is blind."""
+  """Area under precision over recall, as average precision (no interpolation); the share of positives is chance."""
   positives, negatives = np.sort(_scores(positives, "positives")), np.sort(_scores(negatives, "negatives"))
-  thresholds, found = np.unique(positives, return_counts=True)
+  thresholds, counts = np.unique(positives, return_counts=True)
   true = len(positives) - np.searchsorted(positives, thresholds, side="left")
   false = len(negatives) - np.searchsorted(negatives, thresholds, side="left")
-  return float(np.sum(found * (true / (true + false))) / len(positives))
+  return float(np.sum(counts * (true / (true + false))) / len(positives))
 
 
 def fpr_at_tpr(positives: Any, negatives: Any, *, tpr: float = 0.95) -> float:

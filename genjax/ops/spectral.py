@@ -39,7 +39,7 @@ def singular(kernel: Array, u: Array, steps: int = 1) -> tuple[Array, Array]:
     return v, _unit(_times(still.T, v))
 
   vectors = (_unit(_times(still, u)), u)
-  # a loop of one turn, in every layer of a net, would cost more to compile than the net
+  # a loop of one iteration, in every layer of a net, would cost more to compile than the net
   v, u = iterate(0, vectors) if steps == 1 else jax.lax.fori_loop(0, steps, iterate, vectors) if steps else vectors
   return _times(v, _times(matrix, u)), u
 

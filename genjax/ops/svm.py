@@ -1,8 +1,7 @@
 """The dual of the multi-class SVM, solved to the last digits and differentiated, without an [n k, n k] matrix.
 
-Papers   Lee 2021 (thesis), eq 4.10; Lee et al. 2019, arXiv:1904.03758. Crammer and Singer 2001. Amos and Kolter 2017,
-         arXiv:1703.00443: the start and the rules of `mode="qpth"`. Hintermueller, Ito and Kunisch 2002: the guesses,
-         a primal-dual active set as a Newton method.
+Papers   Lee 2021 (thesis), eq 4.10; Lee et al. 2019, arXiv:1904.03758. Crammer and Singer 2001. Hintermueller, Ito
+         and Kunisch 2002: the guesses, a primal-dual active set as a Newton method.
 Departs  ridge=0 is the thesis, ridge=1 the released code (+I on the Hessian). mode="exact" goes on to the optimum.
 Shapes   n supports, d features, k ways. features [n, d]; labels [n] integers in [0, k); alpha, slack, multiplier
          [n, k]; gram [n, n]; C and ridge scalars, traced. One problem a call: batches by vmap.
@@ -10,16 +9,16 @@ Checked  tests/ops/test_svm.py: KKT conditions by numpy, central differences, `s
 
     min 1/2 sum_k a_k' (K + ridge I) a_k - sum_i a_{i, y_i}    with  a <= C onehot(y),  sum_k a_ik = 0.
 
-A primal-dual interior point method (svm_newton). Its last steps, where every weight D is near 0 or infinite, are tried
-first: guesses of which bounds hold, most often 1 to 5, which end at the optimum exactly or not at all; then the method
-starts from within. The factor of the last step serves the gradient. alpha is solved in units of
-min(C, 1 / mean diagonal), so that bounds, slopes and multipliers are near 1 whatever the features' length; the
-multipliers are in units of the margin.
+The solver is a primal-dual interior point method (svm_newton). The last steps of such a method decide which bounds
+hold: each weight multiplier / slack is near 0 or infinite. These steps are tried first, as guesses of which bounds
+hold; mostly 1 to 5 of them end at the optimum exactly. Where they do not, the method starts from an interior point. The
+factor of the last step serves the gradient. alpha is solved in units of min(C, 1 / mean diagonal), so that bounds,
+slopes and multipliers are near 1 whatever the features' length; the multipliers are in units of the margin.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +34,7 @@ from genjax.ops.svm_newton import (
   factorise,
   little,
   no_factor,
+  qpth,
   reduced,
   stationarity,
   steady,
@@ -49,36 +49,33 @@ CEILING = 60  # iterations of that method to a tolerance; 8 to 20 are usual
 
 
 class SVMDual(NamedTuple):
-  """alpha [n, k]; residual [], the worst of the optimality conditions in units of the margin; converged []."""
+  """The solution of the dual, and how well it was solved."""
 
-  alpha: Array
-  residual: Array
-  converged: Array
+  alpha: Array  # [n, k]
+  residual: Array  # [], the largest violation of the conditions of optimality, in units of the margin
+  converged: Array  # [] bool
 
 
 class _Rule(NamedTuple):
-  """What is static: how to start, to step and to stop."""
+  """The static settings: how the solver starts, steps and stops."""
 
-  mode: str
+  mode: Literal["exact", "qpth"]
   iterations: int | None
   tolerance: float
 
 
-class _Found(NamedTuple):
-  """A point, and the weights [n, k] and the factor of the KKT system there; done: it is the optimum.
-
-  A weight is multiplier / slack: 0 of an alpha that is free, infinite of one that is held at its bound.
-  """
+class _Solution(NamedTuple):
+  """A point, and the KKT system there."""
 
   at: Iterate
-  weight: Array
+  weight: Array  # [n, k], multiplier / slack: 0 for an alpha that is free, infinite for one that is held at its bound
   factor: Factor
-  done: Array
+  done: Array  # [] bool, whether the point is the optimum
 
 
 @jax.custom_vjp
 def _gram(features: Array) -> Array:
-  """`linear` of features with themselves, whose gradient is then one product and not two."""
+  """`linear(features, features)` with a gradient of one product in place of two."""
   return linear(features, features)
 
 
@@ -98,24 +95,24 @@ def svm_dual(
   kernel: Kernel = linear,
   iterations: int | None = None,
   tolerance: float | None = None,
-  mode: str = "exact",
+  mode: Literal["exact", "qpth"] = "exact",
 ) -> SVMDual:
-  """The dual coefficients of the Crammer-Singer SVM; logits of a query are `kernel(query, features) @ alpha`.
+  """Solves the dual of the Crammer-Singer SVM; the logits of queries are `kernel(query, features) @ alpha`.
 
   Args:
-    features: [n, d] float32 or float64; gradients flow to them, to C and to ridge.
+    features: [n, d] float32 or float64; alpha is differentiable in them, in C and in ridge.
     labels: [n] integers in [0, ways).
     ways: number of classes, static.
     C: bound on alpha of the true class, > 0.
-    ridge: what is added to the diagonal of the kernel matrix: 0 is the thesis, 1 the released code.
+    ridge: added to the diagonal of the kernel matrix: 0 in the thesis, 1 in the released code.
     kernel: ([n, d], [m, d]) -> [n, m], positive semi-definite.
-    iterations: the most steps, or None: to the tolerance (mode "exact") and 15 as released (mode "qpth").
-    tolerance: of the residual: 2e-6 in float32 and 1e-10 in float64 unless said.
-    mode: "exact", or "qpth": that solver's start, step and choice of the best of the points it looked at, so that
-      `iterations=3` is the published evaluation. iterations=m takes m - 1 steps there; 1 is its start.
+    iterations: the greatest number of steps; None stops at the tolerance (mode "exact") or is 15 as released ("qpth").
+    tolerance: of the residual; None is 2e-6 in float32 and 1e-10 in float64.
+    mode: "exact" goes on to the optimum. "qpth" starts and steps as that solver does and returns the best of the points
+      that it evaluated, so that `iterations=3` is the published evaluation; iterations=m takes m - 1 steps.
 
   Returns:
-    SVMDual. A problem with a NaN gives NaN and converged False.
+    SVMDual. A problem with a NaN gives NaN, and `converged` is False.
 
   Raises:
     ValueError: shapes, ways, iterations or mode out of range.
@@ -143,13 +140,13 @@ def svm_dual_from_gram(
   ridge: float | Array = 0.0,
   iterations: int | None = None,
   tolerance: float | None = None,
-  mode: str = "exact",
+  mode: Literal["exact", "qpth"] = "exact",
 ) -> SVMDual:
   """`svm_dual` from the kernel matrix [n, n] of the supports, symmetric and positive semi-definite."""
   if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or labels.shape != gram.shape[:1]:
     raise ValueError(f"gram is {gram.shape} and labels {labels.shape}; wanted [n, n] and [n] (jax.vmap for a batch)")
   if ways < 2:
-    raise ValueError(f"ways is {ways}; an SVM tells at least 2 classes apart")
+    raise ValueError(f"ways is {ways}; an SVM separates at least 2 classes")
   if mode not in ("exact", "qpth"):
     raise ValueError(f"mode is {mode!r}; wanted 'exact' or 'qpth'")
   if iterations is not None and iterations < 1:
@@ -170,19 +167,20 @@ def _dual(gram: Array, bound: Array, ridge: Array, onehot: Array, rule: _Rule) -
   return _solve(gram, bound, ridge, onehot, rule)[0]
 
 
-def _solve(gram: Array, bound: Array, ridge: Array, onehot: Array, rule: _Rule) -> tuple[SVMDual, _Found, Problem]:
+def _solve(gram: Array, bound: Array, ridge: Array, onehot: Array, rule: _Rule) -> tuple[SVMDual, _Solution, Problem]:
   unit = jnp.ones_like(bound) if rule.mode == "qpth" else _unit(gram, bound, ridge)
   hessian = unit * (gram + ridge * jnp.eye(len(gram), dtype=gram.dtype))
   problem = Problem(hessian, onehot, bound / unit, unit * _mean_diagonal(gram, ridge))
-  found = _released(problem, rule) if rule.mode == "qpth" else _optimum(problem, rule)
-  residual = _residual(problem, found.at)
-  alpha = jnp.where(jnp.isfinite(residual), unit * found.at.alpha, jnp.nan)
-  return SVMDual(alpha, residual, residual <= _attainable(problem, found.at, rule.tolerance)), found, problem
+  solution = _released(problem, rule) if rule.mode == "qpth" else _optimum(problem, rule)
+  residual = _residual(problem, solution.at)
+  alpha = jnp.where(jnp.isfinite(residual), unit * solution.at.alpha, jnp.nan)
+  converged = residual <= _attainable(problem, solution.at, rule.tolerance)
+  return SVMDual(alpha, residual, converged), solution, problem
 
 
 def _forward(gram: Array, bound: Array, ridge: Array, onehot: Array, rule: _Rule) -> tuple[SVMDual, tuple]:
-  dual, found, problem = _solve(gram, bound, ridge, onehot, rule)
-  return dual, (dual.alpha, problem, found.weight, found.factor, bound / problem.bound)
+  dual, solution, problem = _solve(gram, bound, ridge, onehot, rule)
+  return dual, (dual.alpha, problem, solution.weight, solution.factor, bound / problem.bound)
 
 
 def _backward(rule: _Rule, saved: tuple, cotangent: SVMDual) -> tuple[Array, Array, Array, Array]:
@@ -209,79 +207,81 @@ def _mean_diagonal(gram: Array, ridge: Array) -> Array:
 
 
 def _unit(gram: Array, bound: Array, ridge: Array) -> Array:
-  """Of alpha: the bound, or what makes the hessian's diagonal 1 where that is smaller."""
+  """The unit of alpha []: the bound, or what makes the hessian's diagonal 1 where that is smaller."""
   size = _mean_diagonal(gram, ridge)
   return jnp.where(size * bound > 1, 1 / jnp.where(size > 0, size, 1), bound)
 
 
-def _optimum(problem: Problem, rule: _Rule) -> _Found:
-  """A fixed count of steps from within; or guesses of which bounds hold, then from within if they do not settle."""
+def _optimum(problem: Problem, rule: _Rule) -> _Solution:
+  """Steps from an interior point where their number is fixed; else guesses first, and such steps if they fail."""
   if rule.iterations is not None:
     return _interior(problem, rule)
   return _where_any(
-    lambda found: ~found.done, lambda problem: _interior(problem, rule), _guessed(problem, rule), problem
+    lambda solution: ~solution.done, lambda problem: _interior(problem, rule), _guessed(problem, rule), problem
   )
 
 
 def _where_any(
-  predicate: Callable[[_Found], Array], function: Callable[[Problem], _Found], value: _Found, problem: Problem
-) -> _Found:
+  predicate: Callable[[_Solution], Array], function: Callable[[Problem], _Solution], value: _Solution, problem: Problem
+) -> _Solution:
   """function(problem) where predicate(value), else value. Under vmap `lax.cond` runs both branches; this runs one."""
 
-  def once(carry: tuple[Array, _Found]) -> tuple[Array, _Found]:
+  def once(carry: tuple[Array, _Solution]) -> tuple[Array, _Solution]:
     tied, _ = lax.optimization_barrier((problem, carry))  # or XLA takes the work, the same each time, out of the loop
     return jnp.zeros((), bool), function(tied)
 
   return lax.while_loop(lambda carry: carry[0], once, (predicate(value), value))[1]
 
 
-def _guessed(problem: Problem, rule: _Rule) -> _Found:
-  """The limit of the interior point's Newton steps: a bound is taken to hold or not, its weight infinite or 0.
+def _guessed(problem: Problem, rule: _Rule) -> _Solution:
+  """A primal-dual active set method, the limit of the interior point's Newton steps: a weight is 0 or infinite.
 
-  The first guess is that none holds. Then an alpha beyond its bound is held there and a held one whose multiplier is
-  negative is let go. Where nothing changes this is the optimum, and its factor that of the KKT system there.
+  The first guess is that no bound holds. Then an alpha beyond its bound is held there, and a held alpha whose
+  multiplier is negative is freed. Where nothing changes the point is the optimum, with the factor of its KKT system.
   """
   limit, (count, ways) = problem.bound * problem.onehot, problem.onehot.shape
   eye = jnp.eye(count, dtype=limit.dtype)
   unheld = times(inverse(problem.hessian + little(problem) * eye), problem.onehot - 1 / ways)
 
   def point(alpha: Array, shift: Array) -> Iterate:
-    """Multipliers are what is left of the slope, of free alphas too."""
+    """The iterate of alpha and shift; multipliers are what is left of the slope, for free alphas too."""
     left = problem.onehot - times(problem.hessian, alpha) - shift[:, None]
     return Iterate(alpha, limit - alpha, left, shift)
 
-  def corrected(found: _Found, shift: Array) -> Iterate:
-    """A Newton step from where the held are at their bounds."""
-    at = point(jnp.where(jnp.isinf(found.weight), limit, found.at.alpha), shift)
-    change, more = reduced(found.factor, at.multiplier, -at.alpha.sum(1))
+  def corrected(solution: _Solution, shift: Array) -> Iterate:
+    """A Newton step from the point where the held alphas are at their bounds."""
+    at = point(jnp.where(jnp.isinf(solution.weight), limit, solution.at.alpha), shift)
+    change, more = reduced(solution.factor, at.multiplier, -at.alpha.sum(1))
     return point(at.alpha + change, shift + more)
 
   def weights(at: Iterate, weight: Array) -> Array:
     hold = jnp.where(jnp.isinf(weight), at.multiplier > -noise * problem.size, at.slack < -noise)
     return jnp.where(hold, jnp.inf, jnp.zeros_like(weight))
 
-  def guess(carry: tuple[_Found, Array]) -> tuple[_Found, Array]:
-    found, count = carry
-    weight = weights(found.at, found.weight)
-    found = found._replace(weight=weight, factor=factorise(problem, weight))
-    at = corrected(found, jnp.zeros_like(limit[:, 0]))
-    return found._replace(at=at, done=(weights(at, weight) == weight).all()), count + 1
+  def guess(carry: tuple[_Solution, Array]) -> tuple[_Solution, Array]:
+    solution, count = carry
+    weight = weights(solution.at, solution.weight)
+    solution = solution._replace(weight=weight, factor=factorise(problem, weight))
+    at = corrected(solution, jnp.zeros_like(limit[:, 0]))
+    return solution._replace(at=at, done=(weights(at, weight) == weight).all()), count + 1
 
   start = point(unheld, jnp.zeros_like(limit[:, 0]))
   noise = _attainable(problem, start, rule.tolerance) / 4
-  first = _Found(start, jnp.zeros_like(limit), no_factor(problem), jnp.zeros((), bool))
-  found, _ = lax.while_loop(lambda carry: ~carry[0].done & (carry[1] < GUESSES), guess, (first, 0))
-  at, held = corrected(found, found.at.shift), jnp.isinf(found.weight)
+  first = _Solution(start, jnp.zeros_like(limit), no_factor(problem), jnp.zeros((), bool))
+  solution, _ = lax.while_loop(lambda carry: ~carry[0].done & (carry[1] < GUESSES), guess, (first, 0))
+  at, held = corrected(solution, solution.at.shift), jnp.isinf(solution.weight)
   slack, multiplier = (jnp.maximum(part, 0) for part in (at.slack, at.multiplier))
   at = at._replace(slack=jnp.where(held, 0, slack), multiplier=jnp.where(held, multiplier, 0))
-  return found._replace(at=at, done=found.done & (_residual(problem, at) <= _attainable(problem, at, rule.tolerance)))
+  return solution._replace(
+    at=at, done=solution.done & (_residual(problem, at) <= _attainable(problem, at, rule.tolerance))
+  )
 
 
-def _interior(problem: Problem, rule: _Rule) -> _Found:
-  """Newton steps from a strictly feasible start to the tolerance, at most `iterations` where that is said."""
+def _interior(problem: Problem, rule: _Rule) -> _Solution:
+  """Newton steps from a strictly feasible start to the tolerance, or `iterations` of them where it is not None."""
 
   def advance(carry: tuple[Iterate, Array, Array]) -> tuple[Iterate, Array, Array]:
-    """The next point, or this one again where it is the last."""
+    """The next point, or this one where it is the last."""
     at, _, count = carry
     new = step(problem, at, factorise(problem, at.multiplier / at.slack), exact=True)
     broken = ~(jnp.isfinite(new.alpha + new.multiplier + new.slack).all() & jnp.isfinite(new.shift).all())
@@ -292,18 +292,18 @@ def _interior(problem: Problem, rule: _Rule) -> _Found:
   first = (_feasible(problem), jnp.zeros((), bool), jnp.zeros((), jnp.int32))
   at = lax.while_loop(lambda carry: ~carry[1], advance, first)[0]
   weight = at.multiplier / at.slack
-  return _Found(at, weight, factorise(problem, weight, extra=steady(problem)), jnp.ones((), bool))
+  return _Solution(at, weight, factorise(problem, weight, extra=steady(problem)), jnp.ones((), bool))
 
 
 def _done(problem: Problem, at: Iterate, tolerance: float) -> Array:
-  """Also that every product of slack and multiplier is far below what a gradient would feel."""
+  """Whether the residual is small, and every product of slack and multiplier too small to change a gradient."""
   worst = (at.slack * at.multiplier).max()
   near = _residual(problem, at) <= _attainable(problem, at, tolerance)
   return near & (worst <= 0.1 * tolerance**2 * problem.size)
 
 
 def _attainable(problem: Problem, at: Iterate, tolerance: float) -> Array:
-  """The tolerance, or what rounding leaves of hessian @ alpha where that is more: features of one sign are such."""
+  """The tolerance, or the rounding error of hessian @ alpha where that is more, as with features of one sign."""
   terms = times(jnp.abs(problem.hessian), jnp.abs(at.alpha)).max()
   return jnp.maximum(tolerance, jnp.finfo(terms.dtype).eps * terms)
 
@@ -319,45 +319,11 @@ def _feasible(problem: Problem) -> Iterate:
   return Iterate(alpha, slack, slope - shift[:, None], shift)
 
 
-def _released(problem: Problem, rule: _Rule) -> _Found:
-  """qpth's start and rules; the point after the last step is never looked at."""
-  limit = problem.bound * problem.onehot
-  factor = factorise(problem, jnp.ones_like(limit), extra=0.0)
-  alpha, shift = reduced(factor, problem.onehot + limit, jnp.zeros_like(limit[:, 0]))
-  slack = limit - alpha
-  start = Iterate(alpha, _lift(slack), _lift(-slack), shift)
-
-  def look(carry: tuple, _: None) -> tuple[tuple, None]:
-    at, best, least, stale = carry
-    now = _released_residual(problem, at)
-    better = now < least
-    stopped = stale >= 3
-    keep = better & ~stopped
-    best = jax.tree.map(lambda new, old: jnp.where(keep, new, old), at, best)
-    least = jnp.where(keep, now, least)
-    stale = jnp.where(stopped | (least < 1e-12), 3, jnp.where(better, 0, stale + 1))
-    return (at, best, least, stale), None
-
-  def go(carry: tuple, _: None) -> tuple[tuple, None]:
-    at, best, least, stale = carry
-    factor = factorise(problem, at.multiplier / at.slack, extra=0.0)
-    return look((step(problem, at, factor, exact=False), best, least, stale), None)
-
-  first = (start, start, _released_residual(problem, start), jnp.zeros((), jnp.int32))
-  best = lax.scan(go, first, None, rule.iterations - 1)[0][1]
+def _released(problem: Problem, rule: _Rule) -> _Solution:
+  """The released solver's point, with weights that keep its KKT system finite."""
+  best = qpth(problem, rule.iterations)
   weight = jnp.maximum(best.multiplier, 1e-8) / jnp.maximum(best.slack, 1e-8)
-  return _Found(best, weight, factorise(problem, weight), jnp.ones((), bool))
-
-
-def _lift(values: Array) -> Array:
-  least = values.min()
-  return jnp.where(least < 0, values - least + 1, values)
-
-
-def _released_residual(problem: Problem, at: Iterate) -> Array:
-  gap = at.alpha + at.slack - problem.bound * problem.onehot
-  parts = [stationarity(problem, at), gap, at.alpha.sum(1)]
-  return sum(jnp.sqrt((part**2).sum()) for part in parts) + jnp.abs((at.slack * at.multiplier).sum())
+  return _Solution(best, weight, factorise(problem, weight), jnp.ones((), bool))
 
 
 def _residual(problem: Problem, at: Iterate) -> Array:

@@ -1,7 +1,7 @@
 """Figure 2.3: the same sampler on the critic of a WGAN-GP and on the critic of WINN, both the same net.
 
 A critic that was only ever shown its generator's images need not know the way from noise to data; WINN's is trained on
-the very images that its sampler finds. Both climb from the same p0 with the same moves, and each image stops at a
+the very images that its sampler makes. Both climb from the same p0 with the same moves, and each image stops at a
 threshold drawn from the range of f over the same training images.
 
 Papers   WINN  Lee et al., CVPR 2018; dissertation (UCSD 2022) figure 2.3 (there: faces of 64x64)
@@ -11,13 +11,15 @@ Checked  tests/studies/test_critic_samples.py
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from genjax.studies.runs import Run, kept, opened, settings, trained
+from genjax.studies.pictures import write
+from genjax.studies.runs import Run, anchors_of, home_of, kept, opened, settings, trained
 
 ROWS = {"WGAN-GP": "gan_digits:wgan_gp", "WINN": "winn_digits"}
 SHOWN = 64
+Measure = Callable[[Any], dict[str, float]]  # images [n, H, W, C] in [-1, 1] -> numbers
 
 
 def critic_samples(
@@ -29,42 +31,44 @@ def critic_samples(
   samples: int = 500,
   overrides: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
-  """Trains both (or finds them in `workdir`), samples from both critics; returns a table as text.
+  """Trains both critics (or finds their runs), samples from both; returns a table as text.
 
   Args:
     workdir: gets a run for each critic and seed, critic_samples.json, and critic_samples.png of seed 0.
-    seeds: 0, 1, ... of both.
+    seeds: both are trained with the seeds 0, 1, ...
     quiet: nothing on the terminal.
-    moves: at most this many of a chain.
-    samples: from each critic.
-    overrides: of config keys, by critic: {"WINN": {"train.steps": 10}}.
+    moves: at most this many moves of a chain.
+    samples: number of images from each critic.
+    overrides: config keys to set, by critic: {"WINN": {"train.steps": 10}}.
   """
-  found = {row: [] for row in ROWS}
+  numbers: dict[str, list[dict[str, float]]] = {row: [] for row in ROWS}
   for seed in range(seeds):
     runs = {
-      row: trained(settings(name, (overrides or {}).get(row), seed=seed), _home(workdir, name, seed), quiet=quiet)
+      row: trained(settings(name, (overrides or {}).get(row), seed=seed), home_of(workdir, name, seed), quiet=quiet)
       for row, name in ROWS.items()
     }
-    pictures = {}
+    measure, pictures = _measure(runs["WINN"], samples=samples), {}
     for row, run in runs.items():
-      images, numbers = _climbed(run, runs["WINN"], moves=moves, samples=samples, seed=seed)
+      images, chains = _climbed(run, runs["WINN"], moves=moves, samples=samples, seed=seed)
       pictures[row] = images[:SHOWN]
-      found[row].append(numbers)
+      own = run.summary["metrics"]["frechet"]["value"]
+      numbers[row].append({**measure(images), **chains, "own_frechet": own})
     if seed == 0:
-      _draw(os.path.join(workdir, "critic_samples.png"), pictures, {row: values[0] for row, values in found.items()})
-  anchors = {name: number["value"] for name, number in runs["WINN"].summary["anchors"].items()}
-  kept(workdir, "critic_samples", {"critics": found, "anchors": anchors, "moves": moves, "samples": samples})
-  return table(found, anchors)
+      figure = draw(pictures, {row: values[0] for row, values in numbers.items()})
+      write(os.path.join(workdir, "critic_samples.png"), figure, dpi=110)
+  anchors = anchors_of(runs["WINN"])
+  kept(workdir, "critic_samples", {"critics": numbers, "anchors": anchors, "moves": moves, "samples": samples})
+  return table(numbers, anchors)
 
 
-def table(found: dict[str, list[dict[str, float]]], anchors: dict[str, float]) -> str:
+def table(numbers: Mapping[str, Sequence[Mapping[str, float]]], anchors: Mapping[str, float]) -> str:
   """One line for a critic and seed: the Frechet distance of its chains and how they ended."""
   lines = [
     "| critic, seed | Frechet of the critic's samples | chains that reached their threshold | moves, mean "
     "| Frechet of the run's own samples |",
     "|---|---|---|---|---|",
   ]
-  for row, values in found.items():
+  for row, values in numbers.items():
     for seed, value in enumerate(values):
       lines.append(
         f"| {row}, {seed} | {value['frechet']:.2f} | {value['stopped']:.0%} | {value['moves']:.0f} "
@@ -74,26 +78,19 @@ def table(found: dict[str, list[dict[str, float]]], anchors: dict[str, float]) -
   return "\n".join(lines)
 
 
-def _home(workdir: str, name: str, seed: int) -> str:
-  return os.path.join(workdir, f"{name.replace(':', '_')}_{seed}")
-
-
 def _climbed(run: Run, winn: Run, *, moves: int, samples: int, seed: int) -> tuple[Any, dict[str, float]]:
-  """Images [samples, H, W, C] that climbed the critic of `run` as WINN's climb, and what is measured of them."""
+  """Images [samples, H, W, C] that climbed the critic of `run` as WINN's climb, and how their chains ended."""
   import jax
   import numpy as np
 
-  from genjax.build import judge
+  from genjax.make import make
   from genjax.ops import langevin
-  from genjax.ops.augment import to_unit
-  from genjax.parts import NOISES, SAMPLERS, make
 
-  parts, state = opened(run)
-  noise = make(NOISES, winn.config, "noise", parts.shape)
-  rule = make(SAMPLERS, winn.config, "sampler")
+  it, state = opened(run)
+  noise, rule = make("noise", winn.config.noise, it.maker), make("sampler", winn.config.sampler)
   chunk, positives = winn.config.system.synthesis_batch, winn.config.data.batch
-  score = lambda state, images: parts.views["score"](state)(images)
-  real = to_unit(parts.data.images.images[:positives])
+  score = it.system.views["score"]
+  real = it.data.prepare(None, {"image": it.data.split("train").examples["image"][:positives]})["image"]
 
   @jax.jit
   def climb(key, state, real):
@@ -104,34 +101,44 @@ def _climbed(run: Run, winn: Run, *, moves: int, samples: int, seed: int) -> tup
     f_of = lambda images: score(state, images)
     return start, langevin.ascend(key_move, f_of, start, rule=rule, steps=moves, threshold=threshold)
 
-  ended = [climb(jax.random.fold_in(jax.random.key(seed), turn), state, real) for turn in range(-(-samples // chunk))]
+  ended = [climb(jax.random.fold_in(jax.random.key(seed), part), state, real) for part in range(-(-samples // chunk))]
   gather = lambda values: np.concatenate([np.asarray(value) for value in values])[:samples]
-  images = gather(chains.images for _, chains in ended)
-  measured = judge(winn.config, parts).metrics.measure(images, ema=None, seed=seed).values()
-  return images, {
-    **{name: measured[name] for name in ("frechet", "copies", "diversity")},
+  return gather(chains.images for _, chains in ended), {
     "stopped": float(gather(chains.stopped for _, chains in ended).mean()),
     "moves": float(gather(chains.moves for _, chains in ended).mean()),
     "f_real": float(score(state, real).mean()),
     "f_noise": float(gather(score(state, start) for start, _ in ended).mean()),
     "f_samples": float(gather(chains.scores for _, chains in ended).mean()),
-    "own_frechet": run.summary["metrics"]["frechet"]["value"],
   }
 
 
-def _draw(path: str, pictures: dict[str, Any], numbers: dict[str, dict[str, float]]) -> None:
-  import io
+def _measure(winn: Run, *, samples: int) -> Measure:
+  """The Frechet distance, the share of copies and the diversity of images, against the digits of WINN's run."""
+  from genjax.metrics.copies import copies
+  from genjax.metrics.frechet import frechet
 
+  it, state = opened(winn)
+  metrics = [frechet(samples=samples), copies(samples=samples)]
+
+  def measure(images: Any) -> dict[str, float]:
+    views = {"sample": lambda key, state, n: images}
+    numbers: dict[str, Any] = {}
+    for metric in metrics:
+      numbers |= metric.measure(None, views, state, it.data)
+    return {name: numbers[name].value for name in ("frechet", "copies", "diversity")}
+
+  return measure
+
+
+def draw(pictures: Mapping[str, Any], numbers: Mapping[str, Mapping[str, float]]) -> Any:
+  """The samples of both critics side by side, [n, H, W, C] in [-1, 1] each, as a matplotlib Figure."""
   import numpy as np
-  from etils import epath
-  from matplotlib.backends.backend_agg import FigureCanvasAgg
   from matplotlib.figure import Figure
 
   from genjax.metrics.figure import tiles
   from genjax.ops.augment import to_uint8
 
   figure = Figure(figsize=(9, 4.9), layout="constrained")
-  FigureCanvasAgg(figure)
   for axis, (row, images) in zip(figure.subplots(1, len(pictures)), pictures.items(), strict=True):
     value = numbers[row]
     title = (
@@ -139,6 +146,4 @@ def _draw(path: str, pictures: dict[str, Any], numbers: dict[str, dict[str, floa
     )
     tiles(axis, np.asarray(to_uint8(images)), 8, title)
   figure.suptitle("The same sampler on two critics (the first 64 samples, not chosen)", fontsize=10)
-  content = io.BytesIO()
-  figure.savefig(content, format="png", dpi=110)
-  epath.Path(path).write_bytes(content.getvalue())
+  return figure

@@ -1,13 +1,14 @@
-"""INN, WINN-single and WINN with cascades on the bundled digits: the same net, data and number of turns.
+"""INN, WINN-single and WINN with cascades on the bundled digits: the same net, data and number of steps.
 
 Papers   INN  Lazarow, Jin & Tu, ICCV 2017; WINN  Lee et al., CVPR 2018, sections 2.4.1 and 2.4.2 of the dissertation
-Checked  tests/studies/test_studies.py
+Checked  tests/studies/test_runs.py
 """
 
-import os
 import statistics
+from collections.abc import Mapping
+from typing import Any
 
-from genjax.studies.runs import kept, settings, trained
+from genjax.studies.runs import anchors_of, home_of, kept, settings, trained
 
 ROWS = {
   "INN-single": "winn_digits:inn",
@@ -16,30 +17,36 @@ ROWS = {
 }
 
 
-def digits(workdir: str, *, seeds: int = 3, quiet: bool = False, overrides: dict | None = None) -> str:
-  """The table as text: the median of the last three Frechet distances of each run, then mean and deviation.
+def digits(workdir: str, *, seeds: int = 3, quiet: bool = False, overrides: Mapping[str, Any] | None = None) -> str:
+  """Trains every row with every seed, or finds its run; returns the table as text.
+
+  The table holds the median of the last three Frechet distances of each run, then their mean and deviation.
 
   Args:
-    workdir: gets a run per row and seed, and digits.json.
-    seeds: 0, 1, ... of each row.
-    overrides: of config keys, for every run.
+    workdir: gets a run of each row and seed, and digits.json.
+    seeds: each row is trained with the seeds 0, 1, ...
+    quiet: nothing on the terminal.
+    overrides: config keys to set in every run.
   """
-  table, anchors = {}, {}
+  distances, anchors = {}, {}
   for row, name in ROWS.items():
     runs = [
-      trained(
-        settings(name, overrides, seed=seed), os.path.join(workdir, f"{name.replace(':', '_')}_{seed}"), quiet=quiet
-      )
-      for seed in range(seeds)
+      trained(settings(name, overrides, seed=seed), home_of(workdir, name, seed), quiet=quiet) for seed in range(seeds)
     ]
-    table[row] = [run.summary["median_of_last_three_frechet"] for run in runs]
-    anchors = {key: number["value"] for key, number in runs[0].summary["anchors"].items()}
-  kept(workdir, "digits", {"frechet": table, "anchors": anchors})
+    distances[row] = [run.summary["median_of_last_three_frechet"] for run in runs]
+    anchors = anchors_of(runs[0])
+  kept(workdir, "digits", {"frechet": distances, "anchors": anchors})
+  return table(distances, anchors)
+
+
+def table(distances: Mapping[str, list[float]], anchors: Mapping[str, float]) -> str:
+  """One line for each row, with a column for each seed."""
+  seeds = len(next(iter(distances.values())))
   lines = ["| Frechet distance | " + " | ".join(f"seed {seed}" for seed in range(seeds)) + " | mean ± deviation |"]
   lines.append("|---" * (seeds + 2) + "|")
-  for row, values in table.items():
-    spread = f" ± {statistics.stdev(values):.2f}" if seeds > 1 else ""
+  for row, values in distances.items():
+    deviation = f" ± {statistics.stdev(values):.2f}" if seeds > 1 else ""
     cells = " | ".join(f"{value:.2f}" for value in values)
-    lines.append(f"| {row} | {cells} | {statistics.mean(values):.2f}{spread} |")
+    lines.append(f"| {row} | {cells} | {statistics.mean(values):.2f}{deviation} |")
   lines.append("beside it: " + ", ".join(f"{name} {value:.1f}" for name, value in anchors.items()))
   return "\n".join(lines)

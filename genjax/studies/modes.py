@@ -1,24 +1,28 @@
 """Modes covered and share of good samples on two mixtures, for every objective that has a generator.
 
-Both mixtures and all seeds of a row train together, as one program over a leading axis of lanes: the nets are small,
+Both mixtures and all seeds of a row train together, as one program over a leading axis of runs: the nets are small,
 and one compilation serves all. A row is written down when it is done, so that the same command goes on where it
 stopped.
 
 Papers   Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761: the two measures
-Departs  Same nets, data, rate and number of critic updates for all rows; the rest is what a row needs (rows.py).
+Departs  Same nets, data, learning rate and number of critic updates for all rows; the rest is what a row needs, see
+         objectives/papers.py.
 Checked  tests/studies/test_modes_study.py
 """
 
 import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genjax.objectives.rows import ROWS
+from genjax.studies.pictures import write
 from genjax.studies.runs import kept, settings
 
-MIXTURES = {"ring": 8, "grid": 25}
+MIXTURES = {"ring": 8, "grid": 25}  # number of modes
 PLAYED = tuple(name for name, row in ROWS.items() if row.needs)
+SHOWN = 500  # samples of the picture
+Values = Mapping[str, list]  # "modes" and "good" of each seed, and "points" of the first
 
 
 def modes(
@@ -33,51 +37,54 @@ def modes(
 
   Args:
     workdir: gets <row>.json of each row, and modes_<mixture>.png, samples of seed 0.
-    seeds: 0, 1, ... of each row.
+    seeds: each row is trained with the seeds 0, 1, ...
     quiet: nothing on the terminal.
     rows: names of the zoo.
-    overrides: of config keys, for every run.
+    overrides: config keys to set in every run.
   """
-  from genjax.train.log import read_json
+  from genjax.train.files import read_json
 
   os.makedirs(workdir, exist_ok=True)
-  found: dict[str, dict[str, Any]] = {mixture: {} for mixture in MIXTURES}
+  values: dict[str, dict[str, Values]] = {mixture: {} for mixture in MIXTURES}
   for row in rows:
-    value = read_json(os.path.join(workdir, f"{row}.json"))
-    if value is None or len(value["ring"]["modes"]) < seeds:
-      value = measured([f"gan_{mixture}:{row}" for mixture in MIXTURES], seeds=seeds, overrides=overrides)
-      value = dict(zip(MIXTURES, value, strict=True))
-      kept(workdir, row, value)
+    of_row = read_json(os.path.join(workdir, f"{row}.json"))
+    if of_row is None or len(of_row["ring"]["modes"]) < seeds:
+      each = measured([f"gan_{mixture}:{row}" for mixture in MIXTURES], seeds=seeds, overrides=overrides)
+      of_row = dict(zip(MIXTURES, each, strict=True))
+      kept(workdir, row, of_row)
       if not quiet:
-        print(table({mixture: {row: one} for mixture, one in value.items()}).splitlines()[-1], flush=True)
+        print(table({mixture: {row: one} for mixture, one in of_row.items()}).splitlines()[-1], flush=True)
     for mixture in MIXTURES:
-      found[mixture][row] = value[mixture]
+      values[mixture][row] = of_row[mixture]
   for mixture in MIXTURES:
-    _draw(os.path.join(workdir, f"modes_{mixture}.png"), mixture, found[mixture])
-  return table(found)
+    write(os.path.join(workdir, f"modes_{mixture}.png"), draw(mixture, values[mixture]))
+  return table(values)
 
 
-def measured(names: Sequence[str], *, seeds: int, overrides: Mapping[str, Any] | None = None) -> list[dict[str, list]]:
-  """Trains all seeds of these configs together; for each config the modes and the share of good samples of each seed,
-  and some samples of the first. The configs may differ in their data only."""
+def measured(names: Sequence[str], *, seeds: int, overrides: Mapping[str, Any] | None = None) -> list[Values]:
+  """Trains all seeds of these configs together; for each config what its samples cover.
+
+  Raises:
+    ValueError: the configs differ in more than their data.
+  """
   import jax
   import numpy as np
 
-  from genjax.build import build
-  from genjax.data.mixtures import CENTRES, DEVIATION
-  from genjax.metrics.modes import modes as covered
+  from genjax.core import prepared
+  from genjax.experiment import experiment
 
   configs = [settings(name, overrides) for name in names]
   config = configs[0]
-  if any(other[part] != config[part] for other in configs for part in ("net", "generator", "system", "train")):
+  if any(_training(other) != _training(config) for other in configs):
     raise ValueError(f"{', '.join(names)} do not train alike; measure them one by one")
-  lanes = [build(settings(name, overrides, seed=seed)) for name in names for seed in range(seeds)]
-  system, turns = lanes[0].system, config.train.steps_per_call
+  each = [experiment(settings(name, overrides, seed=seed)) for name in names for seed in range(seeds)]
+  system = prepared(each[0].system, each[0].data.prepare)
+  steps_per_call = config.train.steps_per_call
 
   def batches(first: int, count: int) -> dict[str, np.ndarray]:
-    """[count, lanes, B, 1, 1, 2]."""
-    steps = [[lane.data.batch(step) for lane in lanes] for step in range(first, first + count)]
-    return {"image": np.stack([[lane["image"] for lane in step] for step in steps])}
+    """[count, runs, B, 1, 1, 2]."""
+    steps = [[it.data.batch(step) for it in each] for step in range(first, first + count)]
+    return {"image": np.stack([[batch["image"] for batch in step] for step in steps])}
 
   @jax.jit
   def call(keys, states, batches):
@@ -90,67 +97,68 @@ def measured(names: Sequence[str], *, seeds: int, overrides: Mapping[str, Any] |
   keys = jax.vmap(jax.random.key)(np.tile(np.arange(seeds, dtype=np.uint32), len(names)))
   # op by op: compiled, the draws of first weights would take longer than the rest of a short run's compilation
   states = jax.vmap(system.init)(keys, jax.tree.map(lambda leaf: leaf[0], batches(0, 1)))
-  for step in range(0, config.train.steps, turns):
-    states = call(keys, states, batches(step, min(turns, config.train.steps - step)))
-  draw = jax.jit(jax.vmap(lambda key, state: system.sample(key, state, config.metrics.samples)))
+  for step in range(0, config.train.steps, steps_per_call):
+    states = call(keys, states, batches(step, min(steps_per_call, config.train.steps - step)))
+  draw = jax.jit(jax.vmap(lambda key, state: system.views["sample"](key, state, config.metrics.modes.samples)))
   points = np.asarray(draw(jax.vmap(lambda key: jax.random.fold_in(key, 2**31))(keys), states))
   points = points.reshape(len(names), seeds, -1, 2)
-  return [_counted(of, covered, CENTRES[at.data.name], DEVIATION) for at, of in zip(configs, points, strict=True)]
+  return [_counted(of, it.data.facts) for it, of in zip(each[::seeds], points, strict=True)]
 
 
-def _counted(points: Any, covered: Callable, centres: Any, deviation: float) -> dict[str, list]:
-  """Points [seeds, n, 2] of one mixture."""
+def _training(config: Any) -> dict[str, Any]:
+  """What a config says about everything but its data and its metrics."""
+  return {key: value for key, value in config.to_dict().items() if key not in ("data", "metrics")}
+
+
+def _counted(points: Any, facts: Mapping[str, Any]) -> Values:
+  """What points [seeds, n, 2] cover of a mixture of these facts."""
   import numpy as np
 
-  results = [covered(each, centres, deviation) for each in points]
+  from genjax.metrics.modes import coverage
+
+  results = [coverage(of_seed, facts["centres"], facts["deviation"]) for of_seed in points]
   return {
     "modes": [result.covered for result in results],
     "good": [result.good for result in results],
-    "points": np.round(np.nan_to_num(points[0, :500]), 4).tolist(),
+    "points": np.round(np.nan_to_num(points[0, :SHOWN]), 4).tolist(),
   }
 
 
-def table(found: Mapping[str, Mapping[str, Mapping[str, list]]]) -> str:
+def table(values: Mapping[str, Mapping[str, Values]]) -> str:
   """A line for every row: mean and deviation over its seeds."""
 
-  def spread(values: list, form: str) -> str:
-    mean = format(statistics.mean(values), form)
-    return mean if len(values) < 2 else f"{mean} ± {format(statistics.stdev(values), form)}"
+  def spread(numbers: list, form: str) -> str:
+    mean = format(statistics.mean(numbers), form)
+    return mean if len(numbers) < 2 else f"{mean} ± {format(statistics.stdev(numbers), form)}"
 
-  titles = [f"{mixture}: {what}" for mixture in found for what in (f"modes of {MIXTURES[mixture]}", "good samples")]
+  titles = [f"{mixture}: {what}" for mixture in values for what in (f"modes of {MIXTURES[mixture]}", "good samples")]
   lines = ["| objective | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
-  for row in next(iter(found.values())):
+  for row in next(iter(values.values())):
     cells = [
       cell
-      for values in found.values()
-      for cell in (spread(values[row]["modes"], ".1f"), spread(values[row]["good"], ".0%"))
+      for of_mixture in values.values()
+      for cell in (spread(of_mixture[row]["modes"], ".1f"), spread(of_mixture[row]["good"], ".0%"))
     ]
     lines.append(f"| {row} | " + " | ".join(cells) + " |")
   return "\n".join(lines)
 
 
-def _draw(path: str, mixture: str, found: Mapping[str, Mapping[str, list]]) -> None:
-  import io
-
+def draw(mixture: str, values: Mapping[str, Values]) -> Any:
+  """The samples of every row over the centres of the mixture, as a matplotlib Figure."""
   import numpy as np
-  from etils import epath
-  from matplotlib.backends.backend_agg import FigureCanvasAgg
   from matplotlib.figure import Figure
 
   from genjax.data.mixtures import CENTRES
 
-  columns = min(8, len(found))
-  rows = -(-len(found) // columns)
+  columns = min(8, len(values))
+  rows = -(-len(values) // columns)
   figure = Figure(figsize=(1.5 * columns, 1.7 * rows), layout="constrained")
-  FigureCanvasAgg(figure)
   axes = figure.subplots(rows, columns, squeeze=False).ravel()
   for axis in axes:
     axis.axis("off")
-  for axis, (row, values) in zip(axes, found.items(), strict=False):
+  for axis, (row, of_row) in zip(axes, values.items(), strict=False):
     axis.plot(*CENTRES[mixture].T, "+", color="tab:red", markersize=4, linewidth=0.5)
-    axis.plot(*np.asarray(values["points"]).T, ".", color="black", markersize=1, alpha=0.5)
+    axis.plot(*np.asarray(of_row["points"]).T, ".", color="black", markersize=1, alpha=0.5)
     axis.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
     axis.set_title(row, fontsize=6)
-  content = io.BytesIO()
-  figure.savefig(content, format="png", dpi=100)
-  epath.Path(path).write_bytes(content.getvalue())
+  return figure

@@ -1,4 +1,4 @@
-"""The runs of a study: trained once, found again, opened.
+"""The runs of a study: each is trained once, and opened again by later commands.
 
 Checked  tests/studies/test_runs.py
 """
@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from genjax import main
-from genjax.build import Parts, build
-from genjax.command import load_config, override
-from genjax.train.log import read_json, write_json
+from genjax import run, workdir
+from genjax.config import load_config, override
+from genjax.core import Experiment
+from genjax.experiment import experiment
+from genjax.train.files import read_json, write_json
 
 
 class Run(NamedTuple):
@@ -27,25 +28,35 @@ class Run(NamedTuple):
 def settings(name: str, overrides: Mapping[str, Any] | None = None, *, seed: int = 0) -> ConfigDict:
   """Config `name[:arg]` with `overrides` of its keys ("train.steps": 10) and a seed."""
   config = load_config(name)
-  for key, value in {**(overrides or {}), "seed": seed}.items():
-    override(config, key, str(value))
+  override(config, [(key, str(value)) for key, value in {**(overrides or {}), "seed": seed}.items()])
   return config
 
 
-def trained(config: ConfigDict, workdir: str, *, quiet: bool = False) -> Run:
-  """Trains `config` in `workdir`, goes on there, or finds it finished."""
-  summary = read_json(os.path.join(workdir, "summary.json"))
-  if summary is None or summary["steps"] < config.train.steps or not main.holds(config, workdir):
-    summary = main.train(config, workdir, quiet=quiet)
-  return Run(config, workdir, summary)
+def trained(config: ConfigDict, place: str, *, quiet: bool = False) -> Run:
+  """Trains `config` in the workdir `place`, goes on there, or finds it finished."""
+  summary = read_json(os.path.join(place, "summary.json"))
+  if summary is None or summary["steps"] < config.train.steps or not workdir.holds(config, place):
+    summary = run.train(config, place, quiet=quiet)
+  return Run(config, place, summary)
 
 
-def opened(run: Run, step: int | str | None = None) -> tuple[Parts, Any]:
-  """Its parts and the state of a checkpoint: of `step`, "best", or the newest."""
-  parts = build(run.config)
-  return parts, main.restored(run.config, run.workdir, parts, step)[0]
+def opened(of: Run, step: int | str | None = None) -> tuple[Experiment, Any]:
+  """Its experiment and the state of a checkpoint: of `step`, "best", or the newest."""
+  it = experiment(of.config)
+  return it, workdir.restored(it.system, it.data, of.workdir, step, seed=of.config.seed)[0]
 
 
-def kept(workdir: str, name: str, value: Any) -> None:
+def kept(place: str, name: str, value: Any) -> None:
   """Writes a study's numbers as JSON beside its runs."""
-  write_json(os.path.join(workdir, f"{name}.json"), json.loads(json.dumps(value)))
+  write_json(os.path.join(place, f"{name}.json"), json.loads(json.dumps(value)))
+
+
+def home_of(workdir: str, name: str, seed: int) -> str:
+  """The workdir of the run of a config `name[:arg]` and a seed."""
+  return os.path.join(workdir, f"{name.replace(':', '_')}_{seed}")
+
+
+def anchors_of(run: Run) -> dict[str, float]:
+  """The Frechet distances that those of a run are read against: real, pixel_gaussian, noise."""
+  numbers = run.summary["metrics"].items()
+  return {name.removeprefix("anchors_"): one["value"] for name, one in numbers if name.startswith("anchors_")}

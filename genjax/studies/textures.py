@@ -1,4 +1,4 @@
-"""Figures 2.2 and 2.4: photographs of textures, and pictures of any size from a WINN that saw 64x64 patches of them.
+"""Figures 2.2 and 2.4: photographs of textures, and pictures of any size by a WINN that saw 64x64 patches of them.
 
 Papers   WINN  Lee et al., CVPR 2018; dissertation (UCSD 2022) section 2.5.2
 Departs  Three photographs that ship with scikit-image, and a net that a laptop trains (winn_texture, small); the thesis
@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genjax.studies.runs import Run, kept, opened, settings, trained
+from genjax.train.files import write_whole
 
 TEXTURES = ("brick", "grass", "gravel")
-ROWS = ("synthesis", "real", "start", "noise")  # of what the table tells the distances
+ROWS = ("synthesis", "real", "start", "noise")  # whose distances the table has
 _GAP, _TITLE = 8, 22  # pixels
 
 
-class Painted(NamedTuple):
-  """What came of one run: pictures [H, W, C] uint8, and distances to the photograph, {subject: {metric: Number}}."""
+class Pictures(NamedTuple):
+  """The result of one run: pictures [H, W, C] uint8, and distances to the photograph, {subject: {metric: Number}}."""
 
   source: np.ndarray
   synthesis: np.ndarray
@@ -38,41 +39,41 @@ def textures(
   names: Sequence[str] = TEXTURES,
   overrides: Mapping[str, Any] | None = None,
 ) -> str:
-  """Trains a WINN on each texture (or finds it in `workdir`), paints a picture with each; returns a table as text.
+  """Trains a WINN on each texture (or finds its run), draws a picture with each; returns a table as text.
 
   Args:
-    workdir: gets a run for each texture and seed, textures.json, and textures.png of seed 0.
-    seeds: 0, 1, ... of every run.
+    workdir: gets a run of each texture and seed, textures.json, and textures.png of seed 0.
+    seeds: each texture is learned with the seeds 0, 1, ...
     quiet: nothing on the terminal.
-    names: of the textures.
-    overrides: of config keys, for every run; "sample.size" is that of the pictures.
+    names: textures.
+    overrides: config keys to set in every run; "sample.size" is the size of the pictures.
   """
-  found: dict[str, list[Painted]] = {name: [] for name in names}
+  results: dict[str, list[Pictures]] = {name: [] for name in names}
   for seed in range(seeds):
     for name in names:
       config = settings(f"winn_texture:{name},small", overrides, seed=seed)
       run = trained(config, os.path.join(workdir, f"{name}_{seed}"), quiet=quiet)
-      found[name].append(_painted(run, name, seed))
+      results[name].append(_pictures(run, name, seed))
   numbers = {
     name: [
       {subject: {metric: number.to_dict() for metric, number in row.items()} for subject, row in one.numbers.items()}
-      for one in painted
+      for one in pictures
     ]
-    for name, painted in found.items()
+    for name, pictures in results.items()
   }
   kept(workdir, "textures", numbers)
-  draw(os.path.join(workdir, "textures.png"), {name: painted[0] for name, painted in found.items()})
-  return table({name: [one.numbers for one in painted] for name, painted in found.items()})
+  draw(os.path.join(workdir, "textures.png"), {name: pictures[0] for name, pictures in results.items()})
+  return table({name: [one.numbers for one in pictures] for name, pictures in results.items()})
 
 
-def table(found: Mapping[str, Sequence[Mapping[str, Mapping[str, Any]]]]) -> str:
+def table(results: Mapping[str, Sequence[Mapping[str, Mapping[str, Any]]]]) -> str:
   """One line for a texture and seed; each cell: decibels of the spectrum, levels of the gradients."""
   titles = {"synthesis": "synthesis", "real": "half against half", "start": "p0", "noise": "shuffled pixels"}
   lines = [
     "| texture, seed | " + " | ".join(f"{titles[row]}: dB, levels" for row in ROWS) + " |",
     "|---" * (len(ROWS) + 1) + "|",
   ]
-  for name, seeds in found.items():
+  for name, seeds in results.items():
     for seed, numbers in enumerate(seeds):
       cells = (f"{numbers[row]['spectrum'].value:.2f}, {numbers[row]['gradients'].value:.2f}" for row in ROWS)
       lines.append(f"| {name}, {seed} | " + " | ".join(cells) + " |")
@@ -82,37 +83,34 @@ def table(found: Mapping[str, Sequence[Mapping[str, Mapping[str, Any]]]]) -> str
   return "\n".join(lines)
 
 
-def _painted(run: Run, name: str, seed: int) -> Painted:
+def _pictures(run: Run, name: str, seed: int) -> Pictures:
   """A picture by the weights of a run, and its distances."""
   import jax
 
+  from genjax.make import make
   from genjax.metrics import texture
   from genjax.ops.augment import to_uint8
   from genjax.ops.canvas import mosaic
-  from genjax.parts import NOISES, make
-  from genjax.train.mesh import make_mesh, replicated
+  from genjax.samples import samples
 
-  parts, state = opened(run)
-  mesh = make_mesh()
+  it, state = opened(run)
   key_picture, key_start = jax.random.split(jax.random.key(seed))
-  paint = jax.jit(parts.canvas, static_argnums=(2, 3))
-  synthesis = np.asarray(to_uint8(paint(key_picture, jax.device_put(state, replicated(mesh)), 1, mesh)[0]))
-  noise = make(NOISES, run.config, "noise", parts.shape)
-  start = np.asarray(to_uint8(mosaic(key_start, noise, synthesis.shape, parts.shape[:2])))
-  source, split = parts.data.images.images[0], f"textures/{name}"
+  synthesis = np.asarray(to_uint8(samples(it, key_picture, state, {"n": 1}).examples[0]))
+  noise = make("noise", run.config.noise, it.maker)
+  start = np.asarray(to_uint8(mosaic(key_start, noise, synthesis.shape, it.facts["shape"][:2])))
+  source, split = it.data.split("train").examples["image"][0], f"textures/{name}"
   numbers = texture.anchors(source, split=split) | {
     subject: texture.measure(picture, source, subject=subject, split=split)
     for subject, picture in (("synthesis", synthesis), ("start", start))
   }
-  return Painted(source, synthesis, start, numbers)
+  return Pictures(source, synthesis, start, numbers)
 
 
-def draw(path: str, painted: Mapping[str, Painted]) -> None:
+def draw(path: str, pictures: Mapping[str, Pictures]) -> None:
   """Photograph, synthesis and the noise it started from, side by side, a row for each texture; every pixel as it is."""
-  from etils import epath
   from PIL import Image, ImageDraw, ImageFont
 
-  rows = [_row(one) for one in painted.values()]
+  rows = [_row(one) for one in pictures.values()]
   height, width = (max(row.shape[axis] for row in rows) for axis in (0, 1))
   channels = max(row.shape[2] for row in rows)
   sheet = np.full((len(rows) * (height + _TITLE), width, channels), 255, np.uint8)
@@ -121,17 +119,17 @@ def draw(path: str, painted: Mapping[str, Painted]) -> None:
     sheet[top : top + row.shape[0], : row.shape[1]] = row
   picture = Image.fromarray(sheet.squeeze(-1) if channels == 1 else sheet)
   pen, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
-  for number, (name, one) in enumerate(painted.items()):
+  for number, (name, one) in enumerate(pictures.items()):
     left = 0
     for title, image in zip(_titles(name, one), (one.source, one.synthesis, one.start), strict=True):
       pen.text((left + 2, number * (height + _TITLE) + 5), title, fill=0 if channels == 1 else (0, 0, 0), font=font)
       left += image.shape[1] + _GAP
   content = io.BytesIO()
   picture.save(content, format="PNG", optimize=True)
-  epath.Path(path).write_bytes(content.getvalue())
+  write_whole(path, content.getvalue())
 
 
-def _row(one: Painted) -> np.ndarray:
+def _row(one: Pictures) -> np.ndarray:
   pictures = (one.source, one.synthesis, one.start)
   height = max(picture.shape[0] for picture in pictures)
   fill = lambda picture: np.pad(
@@ -140,8 +138,8 @@ def _row(one: Painted) -> np.ndarray:
   return np.concatenate([fill(picture) for picture in pictures], 1)[:, :-_GAP]
 
 
-def _titles(name: str, one: Painted) -> tuple[str, str, str]:
-  told = lambda subject: (
+def _titles(name: str, one: Pictures) -> tuple[str, str, str]:
+  distances = lambda subject: (
     f"{one.numbers[subject]['spectrum'].value:.1f} dB, {one.numbers[subject]['gradients'].value:.1f} levels"
   )
-  return f"{name} (halves: {told('real')})", f"synthesis: {told('synthesis')}", f"p0: {told('start')}"
+  return f"{name} (halves: {distances('real')})", f"synthesis: {distances('synthesis')}", f"p0: {distances('start')}"

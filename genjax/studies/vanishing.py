@@ -1,13 +1,14 @@
-"""How the generator's gradient vanishes as the critic nears its optimum: a critic learns, its generator rests.
+"""How the generator's gradient vanishes as the critic nears its optimum: a critic learns while its generator does not.
 
-A generator that was trained for `warm` steps is left alone; a new critic learns to tell its images from digits. At each
-of some steps the norm of the generator's gradient is taken, by the critic as it is: where log(1 - s(g)) is minimised it
-goes to 0, where -log s(g) is it need not, and a Wasserstein critic with a penalty keeps it.
+A generator that was trained for `warm` steps is left as it is; a new critic learns to distinguish its images from
+digits. After some of its steps the norm of the gradient that the generator would have is measured: where the generator
+minimises log(1 - s(g)) it goes to 0, where it minimises -log s(g) it need not, and a Wasserstein critic with a penalty
+keeps it.
 
 Papers   Arjovsky & Bottou 2017, arXiv:1701.04862, figures 2 and 3 (there: DCGANs trained for 1, 10 and 25 epochs)
          WGAN-GP  Gulrajani et al. 2017, arXiv:1704.00028
-Seen     Geometric means of seeds 0 to 2, at 0 and 2,000 steps of the critic: minimax 2.4, 0.0077 (0.0003 to 0.35);
-         non_saturating 1.8, 75; wgan_gp 4.3, 4.6
+Seen     Geometric means of seeds 0 to 2, at 0 and 2,000 steps of the critic: minimax 2.1, 0.0067 (0.0033 to 0.011);
+         non_saturating 1.8, 74; wgan_gp 4.1, 4.7. notebooks/README.md has them, and the picture
 Departs  8x8 digits, a generator and a critic of two layers of 256, one state of the generator. All critics learn by one
          Adam, at 1e-3. minimax and non_saturating have the same critic: only what the generator reads of it differs.
 Checked  tests/studies/test_vanishing.py
@@ -19,6 +20,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from genjax.studies.pictures import write
 from genjax.studies.runs import kept, settings
 
 ROWS = ("minimax", "non_saturating", "wgan_gp")
@@ -36,33 +38,33 @@ def vanishing(
   widths: tuple[int, ...] = (256, 256),
   overrides: Mapping[str, Any] | None = None,
 ) -> str:
-  """The gradient's norm before and after as text; writes vanishing.json and vanishing.png.
+  """Returns the norm of the gradient before and after as text; writes vanishing.json and vanishing.png.
 
   Args:
     workdir: gets both.
-    seeds: 0, 1, ...: of generator, critic and batches.
+    seeds: 0, 1, ... are the seeds of generator, critic and batches.
     quiet: nothing on the terminal.
     rows: names of the zoo.
-    warm: steps of a non-saturating GAN that make the generator.
-    steps: of the critic.
-    points: how many norms of each curve.
-    widths: of the hidden layers of both nets.
-    overrides: of config keys of gan_digits:non_saturating.
+    warm: number of steps of a non-saturating GAN that make the generator.
+    steps: number of steps of the critic.
+    points: number of norms of each curve.
+    widths: hidden layers of both nets.
+    overrides: config keys of gan_digits:non_saturating to set.
   """
   import numpy as np
 
   os.makedirs(workdir, exist_ok=True)
   at = np.unique(np.round(np.geomspace(1, steps + 1, points)).astype(int)) - 1
-  found: dict[str, list] = {row: [] for row in rows}
+  norms: dict[str, list] = {row: [] for row in rows}
   for seed in range(seeds):
     curves = measured(rows, at, seed=seed, warm=warm, widths=widths, overrides=overrides)
     for row in rows:
-      found[row].append(curves[row].tolist())
+      norms[row].append(curves[row].tolist())
       if not quiet:
         print(f"{row}, seed {seed}: {curves[row][0]:.3g} at first, {curves[row][-1]:.3g} at last", flush=True)
-  kept(workdir, "vanishing", {"steps": at.tolist(), "norms": found})
-  _write(os.path.join(workdir, "vanishing.png"), at, {row: np.asarray(values) for row, values in found.items()})
-  return table(at, found)
+  kept(workdir, "vanishing", {"steps": at.tolist(), "norms": norms})
+  write(os.path.join(workdir, "vanishing.png"), draw(at, {row: np.asarray(values) for row, values in norms.items()}))
+  return table(at, norms)
 
 
 def measured(
@@ -85,34 +87,31 @@ def measured(
   import jax
   import numpy as np
 
-  from genjax import parts
-  from genjax.build import build
+  from genjax.core import prepared
+  from genjax.experiment import experiment
+  from genjax.make import make
   from genjax.objectives.terms import play
   from genjax.objectives.zoo import OBJECTIVES
-  from genjax.ops.augment import prepare
-  from genjax.systems.updates import make_optimizer, norm
+  from genjax.systems.optimizers import adam
+  from genjax.systems.updates import norm
 
   config = settings("gan_digits:non_saturating", {"generator.widths": widths, **(overrides or {})}, seed=seed)
-  config.net = ConfigDict({"name": "mlp", "widths": widths})
-  built, key = build(config), jax.random.key(seed)
-  state = jax.jit(built.system.init)(key, built.data.batch(0))
-  step = jax.jit(built.system.step)
-  for i in range(warm):
-    state, _ = step(jax.random.fold_in(key, i), state, built.data.batch(i))
-  shape, size = built.shape, config.data.batch
-  generator = parts.make(parts.GENERATORS, config, "generator", shape)
-  critic = parts.make(parts.NETS, config, "net")
-  rule = make_optimizer("adam", 1e-3, b1=0.9, b2=0.999)
+  config.critic = ConfigDict({"name": "mlp", "widths": widths})
+  it, key = experiment(config), jax.random.key(seed)
+  data, size, latent = it.data, config.data.batch, config.system.latent
+  made = _generator(prepared(it.system, data.prepare), data, key, warm)
+  generator, critic = make("generator", config.generator, it.maker), make("critic", config.critic, it.maker)
+  rule = adam(learning_rate=1e-3)()
 
   def curve(row: str) -> np.ndarray:
     objective = OBJECTIVES[row]()
     terms = (objective.critic.init(), objective.generator.init())
 
-    def losses(key, params, painter, real):
-      """Both, of the critic and of the generator, on the same images."""
+    def losses(key, params, theirs, real):
+      """Both losses, of the critic and of the generator, on the same images."""
       key_latent, key_critic, key_generator = jax.random.split(key, 3)
-      latent = jax.random.normal(key_latent, (size, config.system.latent))
-      round = play(lambda x: critic.apply(params, x), real, generator.apply({"params": painter}, latent))
+      latents = jax.random.normal(key_latent, (size, latent))
+      round = play(lambda x: critic.apply(params, x), real, generator.apply({"params": theirs}, latents))
       return (
         objective.critic.apply(key_critic, terms[0], round)[0],
         objective.generator.apply(key_generator, terms[1], round)[0],
@@ -120,31 +119,41 @@ def measured(
 
     @jax.jit
     def learn(key, params, moments, raw):
-      real = prepare(key, raw)["image"]
-      gradient = jax.grad(lambda params: losses(key, params, state.params.generator, real)[0])(params)
-      change, moments = rule.update(gradient, moments, params)
-      return jax.tree.map(lambda a, b: a + b, params, change), moments
+      real = data.prepare(key, raw)["image"]
+      grads = jax.grad(lambda params: losses(key, params, made, real)[0])(params)
+      updates, moments = rule.update(grads, moments, params)
+      return jax.tree.map(lambda a, b: a + b, params, updates), moments
 
     @jax.jit
-    def pull(key, params, raw):
-      real = prepare(key, raw)["image"]
-      return norm(jax.grad(lambda painter: losses(key, params, painter, real)[1])(state.params.generator))
+    def of_generator(key, params, raw):
+      real = data.prepare(key, raw)["image"]
+      return norm(jax.grad(lambda theirs: losses(key, params, theirs, real)[1])(made))
 
-    start = prepare(key, built.data.batch(0))["image"]
+    start = data.prepare(key, data.batch(0))["image"]
     params = critic.init(jax.random.fold_in(key, 1), start[:1])
     moments, norms, wanted = rule.init(params), [], set(np.asarray(at).tolist())
     for i in range(max(wanted) + 1):
-      raw = built.data.batch(warm + i)
+      raw = data.batch(warm + i)
       if i in wanted:
-        norms.append(float(pull(jax.random.fold_in(key, 2), params, raw)))
+        norms.append(float(of_generator(jax.random.fold_in(key, 2), params, raw)))
       params, moments = learn(jax.random.fold_in(key, 3 + i), params, moments, raw)
     return np.asarray(norms)
 
   return {row: curve(row) for row in rows}
 
 
-def table(at: Any, found: Mapping[str, Sequence]) -> str:
-  """A line for every row: the geometric mean over seeds of the norm at first, in the middle and at last."""
+def _generator(system: Any, data: Any, key: Any, steps: int) -> Any:
+  """The parameters of a GAN's generator after so many steps."""
+  import jax
+
+  state, step = jax.jit(system.init)(key, data.batch(0)), jax.jit(system.step)
+  for i in range(steps):
+    state, _ = step(jax.random.fold_in(key, i), state, data.batch(i))
+  return state.params["generator"]
+
+
+def table(at: Any, norms: Mapping[str, Sequence]) -> str:
+  """A line for every row: the geometric mean over seeds of the first, the middle and the last norm."""
   import numpy as np
 
   places = (0, len(at) // 2, len(at) - 1)
@@ -152,7 +161,7 @@ def table(at: Any, found: Mapping[str, Sequence]) -> str:
     "| generator's loss by | " + " | ".join(f"norm after {at[place]} critic steps" for place in places) + " |",
     "|---" * (len(places) + 1) + "|",
   ]
-  for row, values in found.items():
+  for row, values in norms.items():
     means = np.exp(np.log(np.maximum(np.asarray(values), 1e-45)).mean(0))
     lines.append(f"| {row} | " + " | ".join(f"{means[place]:.2g}" for place in places) + " |")
   return "\n".join(lines)
@@ -162,7 +171,7 @@ def draw(steps: Any, norms: Mapping[str, Any], figure: Any = None) -> Any:
   """The curves, on log axes: each seed thin, their geometric mean bold. Returns the figure, for a notebook.
 
   Args:
-    steps: of the critic, [P]; drawn at steps + 1.
+    steps: numbers of steps of the critic, [P]; drawn at steps + 1.
     norms: name -> [seeds, P].
     figure: a matplotlib Figure; None: a new one.
   """
@@ -177,19 +186,6 @@ def draw(steps: Any, norms: Mapping[str, Any], figure: Any = None) -> Any:
     axis.plot(places, values.T, color=f"C{number}", linewidth=0.5, alpha=0.5)
     axis.plot(places, np.exp(np.log(values).mean(0)), color=f"C{number}", linewidth=2, label=name)
   axis.set(xscale="log", yscale="log", xlabel="steps of the critic + 1", ylabel="norm of the generator's gradient")
-  axis.set_title("The generator rests, its critic learns", fontsize=10)
+  axis.set_title("The critic learns, the generator does not", fontsize=10)
   axis.legend(fontsize=8)
   return figure
-
-
-def _write(path: str, steps: Any, norms: Mapping[str, Any]) -> None:
-  import io
-
-  from etils import epath
-  from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-  figure = draw(steps, norms)
-  FigureCanvasAgg(figure)
-  content = io.BytesIO()
-  figure.savefig(content, format="png", dpi=100)
-  epath.Path(path).write_bytes(content.getvalue())

@@ -2,22 +2,23 @@
 
 Papers   ViTGAN  Lee et al. 2022, arXiv:2107.04589; figure 3.4 of the thesis: R1 and SN of a vanilla critic have spikes
          of gradient, L2 attention with improved spectral normalisation has none
-Seen     README; R1 is lazy here, one step in 16, and its spikes are those steps
+Seen     notebooks/README.md; R1 is lazy here, one step in 16, and its spikes are those steps
 Departs  8x8 digits for CIFAR-10, CelebA and LSUN. The norm is that of the gradient of the whole loss, penalties
          and consistency included, at every step. A spike is a norm beside the median of its run's last half.
 Checked  tests/studies/test_vitgan_study.py
 """
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ml_collections import ConfigDict
+
+from genjax.studies.pictures import write
 from genjax.studies.runs import kept, settings
 
-ROWS = {"R1": "r1", "SN": "sn", "L2 + ISN": "l2-isn"}  # words of vitgan_digits
-
-
+ROWS = {"R1": "r1", "SN": "sn", "L2 + ISN": "l2-isn"}  # arguments of vitgan_digits
+STEPS = ((0.0, False), (0.0, True), (10.0, False), (10.0, True))  # weight of bCR, and remat
 WIDTH = 32  # of both nets' tokens: nine runs in minutes
 
 
@@ -33,22 +34,22 @@ def gradients(
   steps: int = 600,
   overrides: Mapping[str, Any] | None = None,
 ) -> str:
-  """The table as text; writes <word>.json of each row, vitgan_gradients.json and vitgan_gradients.png.
+  """Returns the table as text; writes <word>.json of each row, vitgan_gradients.json and vitgan_gradients.png.
 
   The same command again trains only the rows that are missing.
 
   Args:
     workdir: gets them.
-    seeds: 0, 1, ... of each row.
+    seeds: each row is trained with the seeds 0, 1, ...
     quiet: nothing on the terminal.
-    rows: name to a word of vitgan_digits.
-    steps: of each run, at a constant rate.
-    overrides: of config keys, for every run.
+    rows: name to an argument of vitgan_digits.
+    steps: number of steps of each run, at a constant learning rate.
+    overrides: config keys to set in every run.
   """
-  from genjax.train.log import read_json
+  from genjax.train.files import read_json
 
   os.makedirs(workdir, exist_ok=True)
-  found: dict[str, Any] = {}
+  results: dict[str, Any] = {}
   for name, word in rows.items():
     value = read_json(os.path.join(workdir, f"{word}.json"))
     if value is None or len(value["norms"]) < seeds:
@@ -56,46 +57,50 @@ def gradients(
       kept(workdir, word, value)
       if not quiet:
         print(f"{name}: Frechet distances {[round(number, 1) for number in value['frechet']]}", flush=True)
-    found[name] = {key: numbers[:seeds] for key, numbers in value.items()}
-  kept(workdir, "vitgan_gradients", found)
-  _write(os.path.join(workdir, "vitgan_gradients.png"), {name: value["norms"] for name, value in found.items()})
-  return table(found)
+    results[name] = {key: numbers[:seeds] for key, numbers in value.items()}
+  kept(workdir, "vitgan_gradients", results)
+  figure = draw({name: value["norms"] for name, value in results.items()})
+  write(os.path.join(workdir, "vitgan_gradients.png"), figure)
+  return table(results)
 
 
 def measured(word: str, *, seeds: int, steps: int, overrides: Mapping[str, Any] | None = None) -> dict[str, list]:
   """ "norms" [seeds][steps] of the critic's gradient, and "frechet" [seeds] of the last state; one compilation."""
   import jax
 
-  from genjax.build import build, judge
+  from genjax.core import prepared
+  from genjax.experiment import experiment, metrics_of
 
   norms, distances, step = [], [], None
   for seed in range(seeds):
-    narrow = {"generator.width": WIDTH, "net.width": WIDTH}
-    change = {"system.decay_steps": None, "train.steps": steps, **narrow, **(overrides or {})}
-    config = settings(f"vitgan_digits:{word}", change, seed=seed)
-    parts = build(config)
+    narrow = {"generator.width": WIDTH, "critic.width": WIDTH}
+    changed = {"optimizer.schedule": "constant", "train.steps": steps, **narrow, **(overrides or {})}
+    it = experiment(settings(f"vitgan_digits:{word}", changed, seed=seed))
     if step is None:
-      init, step = jax.jit(parts.system.init), jax.jit(parts.system.step, donate_argnums=1)
-      sample, judged = jax.jit(parts.system.sample, static_argnums=2), judge(config, parts)
+      system = prepared(it.system, it.data.prepare)
+      init, step = jax.jit(system.init), jax.jit(system.step, donate_argnums=1)
+      views = {"sample": jax.jit(system.views["sample"], static_argnums=2)}
+      metric, real = metrics_of(it).metrics.get("frechet"), it.data
     key = jax.random.key(seed)
-    state, told = init(key, parts.data.batch(0)), []
+    state, of_run = init(key, it.data.batch(0)), []
     for i in range(steps):
-      state, metrics = step(jax.random.fold_in(key, i), state, parts.data.batch(i))
-      told.append(metrics["critic_gradient"])
-    norms.append([float(value) for value in told])
-    distances.append(judged(jax.random.fold_in(key, 2**31), state, sample)["frechet"] if judged else float("nan"))
+      state, values = step(jax.random.fold_in(key, i), state, it.data.batch(i))
+      of_run.append(values["critic_gradient"])
+    norms.append([float(value) for value in of_run])
+    key = jax.random.fold_in(key, 2**31)
+    distances.append(metric.measure(key, views, state, real)["frechet"].value if metric else float("nan"))
   return {"norms": norms, "frechet": distances}
 
 
-def table(found: Mapping[str, Mapping[str, Sequence]]) -> str:
-  """A line for every row; of each seed, joined by commas: median, and how far the dearest steps are above it."""
+def table(results: Mapping[str, Mapping[str, Sequence]]) -> str:
+  """A line for every row; of each seed, joined by commas: the median norm, and the largest ones over it."""
   import numpy as np
 
   lines = [
     "| critic | median norm | 99th percentile / median | largest / median | Frechet distance |",
     "|---|---|---|---|---|",
   ]
-  for name, value in found.items():
+  for name, value in results.items():
     late = [np.asarray(norms)[len(norms) // 2 :] for norms in value["norms"]]
     middle = [np.median(norms) for norms in late]
     spikes = [np.quantile(norms, 0.99) / median for norms, median in zip(late, middle, strict=True)]
@@ -127,17 +132,6 @@ def draw(norms: Mapping[str, Any], figure: Any = None) -> Any:
   return figure
 
 
-def _write(path: str, norms: Mapping[str, Any]) -> None:
-  from etils import epath
-  from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-  figure = draw(norms)
-  FigureCanvasAgg(figure)
-  content = io.BytesIO()
-  figure.savefig(content, format="png", dpi=100)
-  epath.Path(path).write_bytes(content.getvalue())
-
-
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 
@@ -149,47 +143,53 @@ def memory(
   base: str = "vitgan_cifar10",
   overrides: Mapping[str, Any] | None = None,
   seconds: float = 1.0,
+  steps: Sequence[tuple[float, bool]] = STEPS,
 ) -> str:
   """Seconds and temporary memory of a step, with bCR or not, with remat or not, as text; writes memory.json.
 
   Args:
     workdir: gets it.
-    seeds: nothing here depends on them.
+    seeds: unused: nothing here depends on them.
     quiet: nothing on the terminal.
     base: a config whose objective is `vitgan` and whose nets take `remat`.
-    overrides: of its keys; unless told otherwise the data are `mock` and a batch is 16 images.
-    seconds: of measuring each row; three steps are timed, however long they take.
+    overrides: config keys to set; where they do not say otherwise, the data are `mock` and a batch is 16 images.
+    seconds: time for measuring each row; three steps are timed, however long they take.
+    steps: weight of bCR and whether remat is on, for each row.
   """
   import jax
 
-  from genjax.build import build
+  from genjax.experiment import experiment
   from genjax.train.bench import bench
 
   del seeds
   os.makedirs(workdir, exist_ok=True)
-  found = []
-  for weight in (0.0, 10.0):
-    for remat in (False, True):
-      change = {"objective.real": weight, "objective.fake": weight, "generator.remat": remat, "net.remat": remat}
-      config = settings(base, {"data.name": "mock", "data.batch": 16, **(overrides or {}), **change})
-      parts = build(config)
-      report = bench(parts.system, parts.data.batch, key=jax.random.key(0), seconds=seconds, samples=0)
-      told = report.to_dict()
-      found.append(
-        {"bcr": weight > 0, "remat": remat, **{key: told[key] for key in ("step_ms", "step_flops", "memory")}}
-      )
-      if not quiet:
-        print(f"bCR {weight > 0}, remat {remat}: {told['step_ms']:.0f} ms a step", flush=True)
-  kept(workdir, "memory", {"rows": found, "device": told["device_kind"], "cpu": told["cpu"], "images": told["images"]})
-  return cost_table(found, f"{base}, {told['images']} images a step, {told['devices']} x {told['device_kind']}")
+  rows = []
+  for weight, remat in steps:
+    it = experiment(costed(weight, remat, base, overrides))
+    system = it.system._replace(kernels=None)
+    report = bench(system, it.data, key=jax.random.key(0), seconds=seconds, samples=0).to_dict()
+    rows.append(
+      {"bcr": weight > 0, "remat": remat, **{key: report[key] for key in ("step_ms", "step_flops", "memory")}}
+    )
+    if not quiet:
+      print(f"bCR {weight > 0}, remat {remat}: {report['step_ms']:.0f} ms a step", flush=True)
+  images = report["examples"]
+  kept(workdir, "memory", {"rows": rows, "device": report["device_kind"], "cpu": report["cpu"], "images": images})
+  return cost_table(rows, f"{base}, {images} images a step, {report['devices']} x {report['device_kind']}")
 
 
-def cost_table(found: Sequence[Mapping[str, Any]], of: str) -> str:
+def costed(weight: float, remat: bool, base: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
+  """The config of a row of `memory`."""
+  changed = {"objective.real": weight, "objective.fake": weight, "generator.remat": remat, "critic.remat": remat}
+  return settings(base, {"data.name": "mock", "data.batch": 16, **(overrides or {}), **changed})
+
+
+def cost_table(rows: Sequence[Mapping[str, Any]], of: str) -> str:
   """A line for every row."""
   lines = ["| bCR | remat | seconds a step | temporary memory, MiB | GFLOP a step |", "|---|---|---:|---:|---:|"]
   word = {False: "no", True: "yes"}
-  for row in found:
-    temp = "not told" if row["memory"]["temp"] is None else f"{row['memory']['temp'] / 2**20:,.0f}"
+  for row in rows:
+    temp = "unknown" if row["memory"]["temp"] is None else f"{row['memory']['temp'] / 2**20:,.0f}"
     cells = (
       word[row["bcr"]],
       word[row["remat"]],

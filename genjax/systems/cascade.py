@@ -3,32 +3,34 @@
 Papers   WINN  Lee et al., CVPR 2018; dissertation (UCSD 2022) section 2.4.2, eq 2.9, and 2.5.1 ("In the later cascades,
          images are initialized with the images sampled from the last cascade")
 Departs  Released code: 10,000 images of the stage before, used without replacement; here a pool of `starts`, drawn with
-         replacement, lane by lane like the other pool (ops/pool.py), so nothing moves between devices. As in the
-         released code one network is trained on: no weights are made anew between stages.
+         replacement, slot by slot like the other pool (ops/pool.py), so nothing moves between devices. As in the
+         released code one network is trained on: the weights are not drawn anew between stages.
 Shapes   K stages, K - 1 snapshots: the last stage is the network itself.
 Checked  tests/systems/test_winn_cascade.py
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from genjax.ops import pool
+from genjax.ops import langevin, pool
 
 Array = jax.Array
+Climb = Callable[[Array, Any, Array, Array], langevin.Chains]  # key, params, images, bounds -> one stage's chains
 
 
 class Cascade(NamedTuple):
-  ended: Array  # [] int32, stages that are over
+  ended: Array  # [] int32, stages that have ended
   params: Any  # [K - 1, ...] snapshots of the weights at the end of each; zeros where a stage has not ended
   bounds: Array  # [K - 1, 2] range of f over positives, of each snapshot
   starts: pool.Pool  # images of the stage before the present one
 
 
-class Stages(NamedTuple):
-  """What an image goes through, in order: stage k climbs f of params[k] where active[k]."""
+class Path(NamedTuple):
+  """The stages that an image goes through, in order: stage k climbs f of params[k] where active[k]."""
 
   params: Any  # [K, ...]
   bounds: Array  # [K, 2]
@@ -42,33 +44,32 @@ def begin(params: Any, stages: int, starts: pool.Pool) -> Cascade:
 
 
 def close(cascade: Cascade, params: Any, bounds: Array, starts: pool.Pool) -> Cascade:
-  """The present stage is over: its weights and range are kept, and the next one starts from its images."""
+  """The present stage has ended: its weights and range are kept, and the next one starts from its images."""
   kept = jax.tree.map(lambda all, one: all.at[cascade.ended].set(one), cascade.params, params)
   return Cascade(cascade.ended + 1, kept, cascade.bounds.at[cascade.ended].set(bounds), starts)
 
 
-def stages(cascade: Cascade | None, params: Any, bounds: Array) -> Stages:
-  """The stages that are over, then the present one with the weights given; without a cascade, that one alone."""
+def path_of(cascade: Cascade | None, params: Any, bounds: Array) -> Path:
+  """The stages that have ended, then the present one with these weights; without a cascade, that one alone."""
   one = jax.tree.map(lambda leaf: leaf[None], params)
   if cascade is None:
-    return Stages(one, bounds[None], jnp.ones((1,), bool))
-  return Stages(
+    return Path(one, bounds[None], jnp.ones((1,), bool))
+  return Path(
     jax.tree.map(lambda kept, last: jnp.concatenate([kept, last]), cascade.params, one),
     jnp.concatenate([cascade.bounds, bounds[None]]),
     jnp.append(jnp.arange(cascade.bounds.shape[0]) < cascade.ended, True),
   )
 
 
-def through(key: Array, stages: Stages, images: Array, climb: Any) -> Array:
-  """Images [n, H, W, C] after all active stages; `climb(key, params, images, bounds)` -> Chains is one stage."""
-
-  count = stages.active.shape[0]
+def through(key: Array, path: Path, images: Array, climb: Climb) -> Array:
+  """Images [n, H, W, C] after all active stages of a path."""
+  count = path.active.shape[0]
   if count == 1:
-    return climb(key, jax.tree.map(lambda leaf: leaf[0], stages.params), images, stages.bounds[0]).images
+    return climb(key, jax.tree.map(lambda leaf: leaf[0], path.params), images, path.bounds[0]).images
 
   def one(images: Array, at: tuple[Array, Any, Array, Array]) -> tuple[Array, None]:
     index, params, bounds, active = at
     run = lambda images: climb(jax.random.fold_in(key, index), params, images, bounds).images
     return lax.cond(active, run, lambda images: images, images), None
 
-  return lax.scan(one, images, (jnp.arange(count), stages.params, stages.bounds, stages.active))[0]
+  return lax.scan(one, images, (jnp.arange(count), path.params, path.bounds, path.active))[0]

@@ -7,32 +7,32 @@ Shapes   critics: images [m, H, W, C] -> (logits [m], aux). The joined net's aux
 Checked  tests/systems/test_d2gan.py and tests/systems/contract.py
 """
 
-from typing import Any, Literal
-
 import flax.linen as nn
 import jax
 
 from genjax.core import System
+from genjax.nets.training import mode
 from genjax.objectives.divergences import d2gan_critics, d2gan_generator
 from genjax.objectives.terms import Objective, Round, read, stateless
-from genjax.systems.gan import gan
-from genjax.systems.updates import Optimizer
+from genjax.systems.gan import Prior, gan
+from genjax.systems.optimizers import Optimizer, adam
 
 Array = jax.Array
 
 
 class Twins(nn.Module):
-  """Two critics of the same images as one: the first's logits, and the second's in aux["second"].
+  """Two critics of the same images as one: the logits of the first, and those of the second in aux["second"].
 
   Attributes:
-    first, second: critics, of which nothing but the logits is told.
+    first, second: critics, of which the logits alone are used.
   """
 
   first: nn.Module
   second: nn.Module
 
-  def __call__(self, images: Array) -> tuple[Array, dict[str, Array]]:
-    return self.first(images)[0], {"second": self.second(images)[0]}
+  def __call__(self, images: Array, *, train: bool = False) -> tuple[Array, dict[str, Array]]:
+    logits = [net(images, **mode(net, train))[0] for net in (self.first, self.second)]
+    return logits[0], {"second": logits[1]}
 
 
 def d2gan_objective(alpha: float = 0.2, beta: float = 0.1) -> Objective:
@@ -57,48 +57,45 @@ def d2gan_objective(alpha: float = 0.2, beta: float = 0.1) -> Objective:
 
 def d2gan(
   generator: nn.Module,
-  first: nn.Module,
-  second: nn.Module,
+  critic: nn.Module,
+  second_critic: nn.Module | None = None,
   *,
   shape: tuple[int, int, int],
   alpha: float = 0.2,
   beta: float = 0.1,
+  optimizer: Optimizer = adam(learning_rate=2e-4, b1=0.5, b2=0.999),  # noqa: B008 - a function
+  generator_optimizer: Optimizer | None = None,
   latent: int = 128,
-  prior: Literal["normal", "uniform"] = "normal",
+  prior: Prior = "normal",
   critic_steps: int = 1,
-  optimizer: Optimizer = "adam",
-  rate: float = 2e-4,
-  generator_rate: float | None = None,
-  b1: float = 0.5,
-  b2: float = 0.999,
-  decay_steps: int | None = None,
   ema: float = 0.0,
   sample_batch: int = 500,
 ) -> System:
-  """A generator and two critics as a System; its state is gan's, where the critic is Twins.
+  """A generator and two critics as a System; its state is that of gan, where the critic is Twins.
 
   Args:
     generator: latents [m, Z] -> images.
-    first, second: critics that share no weight: two modules, which may be of one kind.
+    critic: the critic that rewards real images; the view "score" is its.
+    second_critic: the one that rewards fakes, with weights of its own; None: a net of the same kind.
     shape: H, W, C.
     alpha, beta: see d2gan_objective.
-    latent, prior, critic_steps, optimizer, rate, generator_rate, b1, b2, decay_steps, ema, sample_batch: see gan.
+    optimizer: of all nets; generator_optimizer: of the generator, where it has its own.
+    latent, prior, critic_steps, ema, sample_batch: see gan.
 
   Raises:
     ValueError: as gan and d2gan_objective do.
   """
-  settings: dict[str, Any] = {
-    "latent": latent,
-    "prior": prior,
-    "critic_steps": critic_steps,
-    "optimizer": optimizer,
-    "rate": rate,
-    "generator_rate": generator_rate,
-    "b1": b1,
-    "b2": b2,
-    "decay_steps": decay_steps,
-    "ema": ema,
-    "sample_batch": sample_batch,
-  }
-  twins = Twins(first.clone(name=None), second.clone(name=None))
-  return gan(generator, twins, shape=shape, objective=d2gan_objective(alpha, beta), **settings)
+  second = critic if second_critic is None else second_critic
+  return gan(
+    generator,
+    Twins(critic.clone(name=None), second.clone(name=None)),
+    shape=shape,
+    objective=d2gan_objective(alpha, beta),
+    optimizer=optimizer,
+    generator_optimizer=generator_optimizer,
+    latent=latent,
+    prior=prior,
+    critic_steps=critic_steps,
+    ema=ema,
+    sample_batch=sample_batch,
+  )

@@ -1,16 +1,15 @@
-"""Update rules of a game of two players: in which direction each moves, given both losses and both parameters.
+"""Update rules of games: in which direction each player moves, given the losses and the parameters of all players.
 
 Papers   simultaneous  Goodfellow et al. 2014, arXiv:1406.2661, with one step for each player
          consensus     Mescheder, Nowozin & Geiger 2017, arXiv:1705.10461, Algorithm 2
          unrolled      Metz et al. 2017, arXiv:1611.02163, eq 7-10; K steps of any optimiser, Adam as in their runs
-Departs  Every loss is minimised, so signs are turned where a paper ascends. Unrolled Adam adds 1e-16 under its root:
-         the root of a moment that is exactly 0 (a dead unit) has no derivative.
-Shapes   critic, generator: pytrees of parameters; a loss is (critic, generator) -> (scalar, aux).
+Departs  Every loss is minimised; signs are reversed where a paper ascends.
+Shapes   params: {player: pytree of parameters}. A loss takes the parameters of all players and gives (scalar, aux).
 Checked  tests/systems/test_updates.py: the Dirac-GAN and the bilinear game move as theory says.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,100 +17,75 @@ import optax
 from jax import lax
 
 Array = jax.Array
-Params = Any
-Loss = Callable[[Params, Params], tuple[Array, Any]]  # critic, generator -> loss, aux
-
-
-class Game(NamedTuple):
-  """What the players minimise; key, data and everything else is bound already."""
-
-  critic: Loss
-  generator: Loss
+Params = Mapping[str, Any]
+Loss = Callable[[Params], tuple[Array, Any]]
 
 
 class Moves(NamedTuple):
-  """The direction of each player (an optimiser goes against it), and what its loss said besides."""
+  """The direction that each player's optimiser descends, and the aux of each player's loss."""
 
-  critic: Params
-  generator: Params
-  critic_aux: Any
-  generator_aux: Any
+  grads: dict[str, Any]
+  aux: dict[str, Any]
 
 
-def simultaneous(game: Game, critic: Params, generator: Params) -> Moves:
-  """Each player's gradient of its own loss, both at the same point."""
-  critic_move, critic_aux = jax.grad(game.critic, 0, has_aux=True)(critic, generator)
-  generator_move, generator_aux = jax.grad(game.generator, 1, has_aux=True)(critic, generator)
-  return Moves(critic_move, generator_move, critic_aux, generator_aux)
-
-
-def consensus(game: Game, critic: Params, generator: Params, *, weight: float) -> Moves:
-  """Adds weight times the gradient of L = |v|^2 / 2 to each player's move, v being both gradients side by side."""
-
-  def disagreement(critic: Params, generator: Params) -> tuple[Array, Moves]:
-    moves = simultaneous(game, critic, generator)
-    return sum((leaf**2).sum() for leaf in jax.tree.leaves(moves[:2])) / 2, moves
-
-  (critic_pull, generator_pull), moves = jax.grad(disagreement, (0, 1), has_aux=True)(critic, generator)
-  add = lambda move, pull: move + weight * pull
-  return moves._replace(
-    critic=jax.tree.map(add, moves.critic, critic_pull),
-    generator=jax.tree.map(add, moves.generator, generator_pull),
+def simultaneous(losses: Mapping[str, Loss], params: Params) -> Moves:
+  """The gradient of each player's loss by its own parameters, all at the same point."""
+  each = {player: _gradient(loss, params, player) for player, loss in losses.items()}
+  return Moves(
+    {player: grads for player, (grads, _) in each.items()}, {player: aux for player, (_, aux) in each.items()}
   )
 
 
+def consensus(losses: Mapping[str, Loss], params: Params, *, weight: float) -> Moves:
+  """Adds to each move `weight` times the gradient of |v|^2 / 2; v is the gradients of all players side by side."""
+
+  def disagreement(params: Params) -> tuple[Array, Moves]:
+    moves = simultaneous(losses, params)
+    return sum((leaf**2).sum() for leaf in jax.tree.leaves(moves.grads)) / 2, moves
+
+  more, moves = jax.grad(disagreement, has_aux=True)(params)
+  add = lambda grads, more: grads + weight * more
+  return moves._replace(grads={player: jax.tree.map(add, moves.grads[player], more[player]) for player in losses})
+
+
 def unrolled(
-  game: Game,
-  critic: Params,
-  generator: Params,
+  loss: Loss,
   *,
+  opponent: str,
+  through: Loss,
   optimizer: optax.GradientTransformation,
   moments: optax.OptState,
   steps: int,
-) -> tuple[Params, Any]:
-  """The generator's gradient through `steps` steps that the critic would take, and what its loss said besides.
-
-  The critic itself is not moved. `optimizer` must have a derivative everywhere: see `make_optimizer(unrolled=True)`.
-  """
-
-  def loss(generator: Params) -> tuple[Array, Any]:
-    def ahead(carry, _):
-      critic, moments = carry
-      gradient, _ = jax.grad(game.critic, has_aux=True)(critic, generator)
-      updates, moments = optimizer.update(gradient, moments, critic)
-      return (optax.apply_updates(critic, updates), moments), None
-
-    (later, _), _ = lax.scan(ahead, (critic, moments), length=steps)
-    return game.generator(later, generator)
-
-  return jax.grad(loss, has_aux=True)(generator)
-
-
-Optimizer = Literal["adam", "rmsprop", "sgd"]
-
-
-def make_optimizer(
-  name: Optimizer, rate: float | optax.Schedule, *, b1: float, b2: float, unrolled: bool = False
-) -> optax.GradientTransformation:
-  """An optimiser by name: b1 is the momentum of all three, b2 the decay of Adam's and RMSProp's squares.
+) -> Loss:
+  """A loss at the point that an opponent reaches by its next steps; its gradient goes through those steps.
 
   Args:
-    name: "adam", "rmsprop" or "sgd".
-    rate: a number or a schedule.
-    b1, b2: of the moments.
-    unrolled: with a derivative everywhere, to go through; its state has the same structure.
+    loss: of the player that looks ahead.
+    opponent: the player that is thought to move; its parameters stay as they are.
+    through: the opponent's loss.
+    optimizer: of the opponent. It needs a derivative everywhere: see optimizers.py, `unrolled`.
+    moments: the optimiser's state now.
+    steps: number of steps of the opponent, all on the same data.
   """
-  small = 1e-16 if unrolled else 0.0
-  match name:
-    case "adam":
-      return optax.adam(rate, b1=b1, b2=b2, eps_root=small)
-    case "rmsprop":
-      return optax.rmsprop(rate, decay=b2, momentum=b1 or None)
-    case "sgd":
-      return optax.sgd(rate, momentum=b1 or None)
-  raise ValueError(f"optimizer {name!r}; use 'adam', 'rmsprop' or 'sgd'")
+
+  def ahead(params: Params) -> tuple[Array, Any]:
+    def one(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
+      theirs, moments = carry
+      grads, _ = _gradient(through, {**params, opponent: theirs}, opponent)
+      updates, moments = optimizer.update(grads, moments, theirs)
+      return (optax.apply_updates(theirs, updates), moments), None
+
+    (later, _), _ = lax.scan(one, (params[opponent], moments), length=steps)
+    return loss({**params, opponent: later})
+
+  return ahead
 
 
-def norm(tree: Params) -> Array:
+def norm(tree: Any) -> Array:
   """The Euclidean norm of all leaves together, []."""
   return jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(tree)))
+
+
+def _gradient(loss: Loss, params: Params, player: str) -> tuple[Any, Any]:
+  """The gradient of a loss by the parameters of one player, and its aux."""
+  return jax.grad(lambda own: loss({**params, player: own}), has_aux=True)(params[player])

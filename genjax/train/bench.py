@@ -3,7 +3,7 @@
 The step is the loop's own: compiled the same way, donated, sharded, its batches made while the device works. Numbers
 are medians over the calls of one run, with the quartiles beside them. They hold for the machine as it was, busy or not.
 
-Shapes   K steps a call, B batch over P processes. batch(step): {name: numpy [B / P, ...]}, as in `loop.run`.
+Shapes   K steps a call, B batch over P processes. data.batch(step): {name: numpy [B / P, ...]}, as in `loop.train`.
 Checked  tests/train/test_bench.py
 """
 
@@ -11,26 +11,27 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from genjax.core import Array, Kernel, System
-from genjax.train.calls import Outcome, Sampler, jit_calls, jit_sample, named_key
+from genjax.core import Array, Dataset, Kernel, Raw, System, named_key, prepared
+from genjax.train.compiled import Outcome, Sampler, jit_calls, jit_sample
 from genjax.train.errors import BadSetting
 from genjax.train.flops import Flops, jaxpr_flops, peak_flops
-from genjax.train.loop import HostBatch
-from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, place, replicated, state_shardings
-from genjax.train.paths import named_leaves
+from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, place, spread
+from genjax.train.paths import named_leaves, parameter_count
 from genjax.train.report import Memory, Report, Timing, table
+from genjax.train.start import abstract_state, fresh, shardings_of
 
-__all__ = ["Kernel", "Memory", "Report", "Timing", "bench", "table"]
+__all__ = ["Memory", "Report", "Timing", "bench", "table"]
 
 _WARM_UP = 1  # calls before the clock starts; a step has had one more by then
 _REPEATS = 3  # least number of timed calls, however long they take
@@ -39,7 +40,7 @@ _PACKAGES = ("genjax-vision", "jax", "jaxlib", "flax", "optax", "numpy")
 
 def bench(
   system: System,
-  batch: Callable[[int], HostBatch],
+  data: Dataset,
   *,
   mesh: Mesh | None = None,
   rules: Rules = DEFAULT_RULES,
@@ -47,22 +48,19 @@ def bench(
   steps_per_call: int = 1,
   seconds: float = 10.0,
   samples: int = 64,
-  kernels: Mapping[str, Kernel] | None = None,
 ) -> Report:
-  """Times the training step, sampling and `kernels`, each for about `seconds`, from a fresh state.
+  """Times the training step, sampling and the system's kernels, each for about `seconds`, from a fresh state.
 
   A step whose work depends on what was learnt is measured as it is in the first steps.
 
   Args:
-    system: as for `loop.run`.
-    batch: the step to this process's share of its batch, {name: [B / P, ...]}.
+    system, data: as for `loop.train`. The kernels are those of `system.kernels(key, batch)`, on one device.
     mesh: from `make_mesh`; by default all devices.
     rules: which leaves of the state are split, see `state_shardings`.
     key: typed PRNG key.
     steps_per_call: steps in one compiled call.
     seconds: for each timed piece; at least three calls are timed, however long they take.
-    samples: images of one call of `system.sample`; 0 to leave it out.
-    kernels: name to a piece to time alone.
+    samples: examples of one call of the view `sample`; 0 to leave it out.
 
   Raises:
     BadSetting: before anything is compiled.
@@ -75,19 +73,17 @@ def bench(
     )
   load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
   mesh = make_mesh() if mesh is None else mesh
-  bits = jax.device_put(np.asarray(jax.random.key_data(key)), replicated(mesh))  # of host data: any process may
-  key = jax.random.wrap_key_data(bits, impl=jax.random.key_impl(key))
-  first = place(mesh, batch(0))
-  shardings = state_shardings(mesh, jax.eval_shape(system.init, key, first), rules)
-  state = jax.jit(system.init, out_shardings=shardings)(named_key(key, "init"), first)
-  leaves = named_leaves(state)
-  parameters = sum(leaf.size for name, leaf in leaves.items() if name.split("/")[0] == "params")
-  state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves.values())
-  trained = _trained(system, batch, mesh, shardings, key, state, steps_per_call, seconds)
+  system, first, alone, key = prepared(system, data.prepare), data.batch(0), key, spread(key, mesh)
+  abstract = abstract_state(system, key, first, mesh, rules)
+  state = fresh(system, key, first, mesh, abstract)
+  parameters = parameter_count(abstract)
+  state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in named_leaves(state).values())
+  trained = _trained(system, data.batch, mesh, shardings_of(abstract), key, state, steps_per_call, seconds)
   memory = _memory(trained.analysis, mesh, state_bytes)
   sample = None
-  if system.sample is not None and samples:
-    sample = _sampled(system.sample, mesh, named_key(key, "sample"), trained.state, samples, seconds)
+  if samples and "sample" in system.views:
+    sample = _sampled(system.views["sample"], mesh, named_key(key, "sample"), trained.state, samples, seconds)
+  kernels = system.kernels(alone, jax.tree.map(jnp.asarray, dict(first))) if system.kernels else {}
   device = mesh.devices.flat[0]
   return Report(
     platform=device.platform,
@@ -99,10 +95,10 @@ def bench(
     versions=_versions(),
     when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     steps_per_call=steps_per_call,
-    images=next(iter(first.values())).shape[0],
+    examples=len(next(iter(first.values()))) * jax.process_count(),
     step=trained.timing,
     sample=sample,
-    kernels={name: _alone(kernel, seconds) for name, kernel in (kernels or {}).items()},
+    kernels={name: _alone(kernel, seconds) for name, kernel in kernels.items()},
     memory=memory,
     parameters=parameters,
     device_peak_flops=peak_flops(device.device_kind),
@@ -119,7 +115,7 @@ class _Trained(NamedTuple):
 
 def _trained(
   system: System,
-  batch: Callable[[int], HostBatch],
+  batch: Callable[[int], Raw],
   mesh: Mesh,
   shardings: Any,
   key: Array,
@@ -127,7 +123,7 @@ def _trained(
   steps_per_call: int,
   seconds: float,
 ) -> _Trained:
-  """The turns of `loop._train`: dispatch, make the next batches, read what the call before reports."""
+  """The order of `loop.train`: dispatch a call, make the next batches, read the outcome of the call before."""
 
   def placed(step: int) -> dict[str, Array]:
     rows = [batch(step + i) for i in range(steps_per_call)]
@@ -140,7 +136,7 @@ def _trained(
   step, finite = steps_per_call, True
   batches = placed(step)
 
-  def turn():
+  def one_call():
     nonlocal state, batches, pending, step, finite
     state, outcome = call(key, state, batches)
     step += steps_per_call
@@ -148,7 +144,7 @@ def _trained(
     finite = _finite(pending) and finite  # waits for it
     pending = outcome
 
-  times = _timed(turn, seconds)
+  times = _timed(one_call, seconds)
   timing = _timing(times, compile_s, steps_per_call, "steps", flops)
   return _Trained(timing, state, call.memory_analysis(), _finite(pending) and finite)
 
@@ -162,7 +158,7 @@ def _sampled(sample: Sampler, mesh: Mesh, key: Array, state: Any, samples: int, 
   jitted = jit_sample(sample, mesh)
   call, compile_s, flops = _compiled(jax.jit(lambda key, state: jitted(key, state, samples)), key, state)
   times = _timed(lambda: jax.block_until_ready(call(key, state)), seconds)
-  return _timing(times, compile_s, samples, "images", flops)
+  return _timing(times, compile_s, samples, "examples", flops)
 
 
 def _alone(kernel: Kernel, seconds: float) -> Timing:
@@ -178,23 +174,23 @@ def _compiled(jitted: Any, *args: Any) -> tuple[Any, float, Flops]:
   return call, time.perf_counter() - began, jaxpr_flops(traced.jaxpr)
 
 
-def _timed(turn: Callable[[], Any], seconds: float) -> list[float]:
+def _timed(call: Callable[[], Any], seconds: float) -> list[float]:
   """Seconds of each call after the warm-up, until they add up to `seconds`."""
-  warm = [_seconds(turn) for _ in range(_WARM_UP)]
+  warm = [_seconds(call) for _ in range(_WARM_UP)]
   planned = None
   if jax.process_count() > 1:  # all must make as many calls, and reading a clock together would disturb them
     guess = np.asarray(max(_REPEATS, round(seconds / warm[-1])), np.int32)
     planned = int(multihost_utils.broadcast_one_to_all(guess))
   times, total = [], 0.0
   while len(times) < planned if planned else len(times) < _REPEATS or total < seconds:
-    times.append(_seconds(turn))
+    times.append(_seconds(call))
     total += times[-1]
   return times
 
 
-def _seconds(turn: Callable[[], Any]) -> float:
+def _seconds(call: Callable[[], Any]) -> float:
   began = time.perf_counter()
-  turn()
+  call()
   return time.perf_counter() - began
 
 
@@ -212,13 +208,13 @@ def _memory(analysis: Any, mesh: Mesh, state: int) -> Memory:
 
 
 def _resident() -> int | None:
-  """Most memory that this process has had resident, in bytes; None where the system does not tell."""
+  """Most memory that this process has had resident, in bytes; None where the system does not give it."""
   if sys.platform == "win32":
     return None
   # Linux: a process starts with the peak of the one that started it in getrusage, but not here.
-  told = _after("/proc/self/status", "VmHWM")
-  if told is not None:
-    return int(told.split()[0]) * 1024
+  peak = _after("/proc/self/status", "VmHWM")
+  if peak is not None:
+    return int(peak.split()[0]) * 1024
   import resource
 
   unit = 1 if sys.platform == "darwin" else 1024

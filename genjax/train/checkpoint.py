@@ -1,8 +1,8 @@
 """Checkpoints that are written in the background, appear whole or not at all, and are verified when read.
 
 Orbax restores flipped bits without a word. So every save carries a record of each leaf (path, shape, dtype, 64-bit
-fingerprint of the bits on the device), and a restored state must show the same prints. A checkpoint that fails is moved
-to `<directory>_bad/`, never deleted, and the one before it is used.
+fingerprint of the bits on the device), and a restored state must have the same fingerprints. A checkpoint that fails is
+moved to `<directory>_bad/`, never deleted, and the one before it is used.
 
 Departs  Orbax: the state is saved as a flat {path: leaf}; empty leaves, which Orbax refuses, are made anew; errors of
          background writes come out of `check`, and the manager is rebuilt after one, because it forgets the good steps.
@@ -26,15 +26,16 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
-from jax.experimental import multihost_utils
 
 from genjax.core import Array, State
-from genjax.train.audit import Audit, audit
 from genjax.train.errors import CheckpointMismatch, StorageError
+from genjax.train.fingerprint import Fingerprints, fingerprints
 from genjax.train.paths import named_leaves
+from genjax.train.processes import all_say, barrier
 
 _LOG = logging.getLogger("genjax")
 BEST = "best"  # folder of the state with the best evaluation, beside that of the newest
+_RECORD = "fingerprints"  # the part of a checkpoint that holds the record of its leaves
 _SHOWN = 5  # differing leaves named in a message
 _LONG = 160  # letters of somebody else's message that still read as one line
 _DRAIN_S = 0.05  # reads that are still under way when one fails end within this time on a local disk
@@ -65,16 +66,21 @@ class Checkpoints:
     """Steps that have a finished checkpoint, oldest first."""
     return sorted(self._manager.all_steps())
 
-  def save(self, step: int, state: State, audited: Audit | None = None) -> None:
-    """Starts a save and returns; the state may be donated afterwards. `audited` saves an `audit` done already.
+  def save(self, step: int, state: State, known: Fingerprints | None = None) -> None:
+    """Starts a save and returns; the state may be donated afterwards.
+
+    Args:
+      step: names the checkpoint.
+      state: a pytree of arrays.
+      known: its fingerprints, where they are computed already.
 
     Raises:
       StorageError: if this save cannot start or the one before it failed.
     """
     leaves = named_leaves(state)
-    record = _seal(_record(leaves, audited or audit(state)))
+    record = _seal(_record(leaves, known or fingerprints(state)))
     kept = {name: leaf for name, leaf in leaves.items() if leaf.size}
-    args = ocp.args.Composite(state=ocp.args.StandardSave(kept), audit=ocp.args.JsonSave(record))
+    args = ocp.args.Composite(state=ocp.args.StandardSave(kept), **{_RECORD: ocp.args.JsonSave(record)})
     try:
       self._manager.wait_until_finished()
       started = self._manager.save(step, args=args, force=True)
@@ -129,7 +135,7 @@ class Checkpoints:
       raise StorageError(f"no checkpoint of step {step} in {self._directory}; there are {self.steps()}")
     for candidate in [step] if step is not None else self.steps()[::-1]:
       state, fault = self._read(candidate, abstract_state)
-      if _agreed(fault is None):
+      if all_say(fault is None):
         return state, candidate
       fault = fault or "another process could not read it"
       moved = self._move_aside(candidate)
@@ -139,7 +145,7 @@ class Checkpoints:
     return None
 
   def _open(self) -> ocp.CheckpointManager:
-    logging.getLogger("absl").addFilter(_not_told_by_us)
+    logging.getLogger("absl").addFilter(_is_news)
     remote = "://" in str(self._directory)
     try:
       _sweep(self._directory)
@@ -153,9 +159,14 @@ class Checkpoints:
   def _read(self, step: int, abstract_state: State) -> tuple[State | None, str | None]:
     """Returns (state, None), or (None, what is wrong with the checkpoint in a few words)."""
     wanted = named_leaves(abstract_state)
+    if (self._directory / str(step) / "audit").exists():
+      raise CheckpointMismatch(
+        f"checkpoint {self._directory / str(step)} was written by an earlier genjax, in another layout; "
+        "train again in another --workdir"
+      )
     try:
       with _hushed():
-        sealed = self._manager.restore(step, args=ocp.args.Composite(audit=ocp.args.JsonRestore()))["audit"]
+        sealed = self._manager.restore(step, args=ocp.args.Composite(**{_RECORD: ocp.args.JsonRestore()}))[_RECORD]
       record = _unseal(sealed)
     except Exception as error:
       return None, f"its record of leaves cannot be read: {self._fault_of(error)}"
@@ -181,18 +192,18 @@ class Checkpoints:
     taken = 0
     while (target := folder / (f"{step}_{taken}" if taken else str(step))).exists():
       taken += 1
-    _barrier(f"genjax_move_aside_{step}")
+    barrier(f"genjax_move_aside_{step}")
     if jax.process_index() == 0:
       folder.mkdir(parents=True, exist_ok=True)
       source.rename(target)
-    _barrier(f"genjax_moved_aside_{step}")
+    barrier(f"genjax_moved_aside_{step}")
     self._manager.reload()  # or a later save of the same step would be skipped
     return target
 
   def _failed(self, error: Exception) -> StorageError:
     try:
       self._manager.close()
-    except Exception as again:  # it tells of the same failed save once more
+    except Exception as again:  # of the same failed save once more
       _LOG.debug("closing after a failed save: %s", again)
     self._manager = self._open()
     return StorageError(f"a checkpoint could not be written: {_reason(error)}; {self._state_of_things()}")
@@ -212,18 +223,18 @@ def _sweep(directory: epath.Path) -> None:
     probe = directory.parent / f".{directory.name}.probe"
     probe.write_text("can this be written?")
     probe.unlink()
-  _barrier("genjax_swept")
+  barrier("genjax_swept")
 
 
-def _not_told_by_us(line: logging.LogRecord) -> bool:
-  """Orbax logs a trace of every failure that it also raises; we tell the raised one."""
+def _is_news(line: logging.LogRecord) -> bool:
+  """Orbax logs a trace of every failure that it also raises; the raised one is enough."""
   return not (line.exc_info and "orbax" in line.pathname)
 
 
-def _record(leaves: dict[str, Array], audited: Audit) -> list[dict[str, Any]]:
+def _record(leaves: dict[str, Array], known: Fingerprints) -> list[dict[str, Any]]:
   return [
-    {"path": name, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "print": [int(word) for word in words]}
-    for (name, leaf), words in zip(leaves.items(), audited.prints, strict=True)
+    {"path": name, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "fingerprint": [int(word) for word in words]}
+    for (name, leaf), words in zip(leaves.items(), known.words, strict=True)
   ]
 
 
@@ -259,12 +270,12 @@ def _compare(record: list[dict[str, Any]], wanted: dict[str, Any], where: epath.
 
 
 def _verify(record: list[dict[str, Any]], wanted: dict[str, Any], leaves: dict[str, Array], structure: Any) -> Any:
-  """Builds the state from fresh copies of the leaves and compares its prints with the record."""
+  """Builds the state from fresh copies of the leaves and compares its fingerprints with the record."""
   copies = _copied(leaves)
   whole = [copies[name] if leaf.size else _empty(leaf) for name, leaf in wanted.items()]
   state = jax.tree.unflatten(structure, whole)
-  for row, found in zip(_by_path(record, wanted), audit(state).prints, strict=True):
-    if row["print"] != found.tolist():
+  for row, words in zip(_by_path(record, wanted), fingerprints(state).words, strict=True):
+    if row["fingerprint"] != words.tolist():
       return None, f"{row['path']} is not what was saved"
   return state, None
 
@@ -286,7 +297,7 @@ def _by_path(record: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[
 
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
-  """Keeps what Orbax's other reads say after one has failed off the terminal: our own line tells it once."""
+  """Keeps off the terminal what Orbax's other reads say after one has failed: our own line says it once."""
   chatter, hook = logging.getLogger("asyncio"), sys.unraisablehook
 
   def drop(lost):
@@ -304,18 +315,6 @@ def _hushed() -> Iterator[None]:
   finally:
     sys.unraisablehook = hook
     chatter.removeFilter(drop)
-
-
-def _agreed(mine: bool) -> bool:
-  """True if all processes say True."""
-  if jax.process_count() == 1:
-    return mine
-  return bool(multihost_utils.process_allgather(jnp.asarray(mine)).all())
-
-
-def _barrier(name: str) -> None:
-  if jax.process_count() > 1:
-    multihost_utils.sync_global_devices(name)
 
 
 def _reason(error: BaseException) -> str:

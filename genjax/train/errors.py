@@ -3,7 +3,7 @@
 Anything else that leaves the training code is a bug, and keeps its traceback.
 """
 
-import signal as signals
+from signal import Signals
 
 
 class RunError(Exception):
@@ -13,7 +13,7 @@ class RunError(Exception):
 
 
 class BadSetting(RunError, ValueError):
-  """A setting that cannot work, found before anything is compiled."""
+  """A setting that cannot work; it is raised before anything is compiled."""
 
   exit_code = 2
 
@@ -54,4 +54,4 @@ class Interrupted(RunError):
   @property
   def signal_name(self) -> str:
     """SIGINT, SIGTERM."""
-    return signals.Signals(self.signal).name
+    return Signals(self.signal).name

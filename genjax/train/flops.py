@@ -72,8 +72,8 @@ def peak_flops(device_kind: str) -> float | None:
   """Most bf16 operations a second of one jax device, or None for a kind that is not known (CPUs, parts of a GPU)."""
   if "MIG" in device_kind:
     return None
-  found = (peak / devices for pattern, peak, devices in _PEAKS if re.fullmatch(pattern, device_kind))
-  return next(found, None)
+  known = (peak / devices for pattern, peak, devices in _PEAKS if re.fullmatch(pattern, device_kind))
+  return next(known, None)
 
 
 def _equation(eqn: JaxprEqn) -> Flops:

@@ -1,46 +1,50 @@
-"""The training loop: a system, a stream of batches, a workdir. It knows the system only as its four functions.
+"""The training loop: a system, a data set, a workdir. It knows the system only as its init, its step and its samples.
 
 One compiled call does `steps_per_call` steps by `lax.scan` over stacked batches, in a donated, sharded state. While the
 device works, the next batch is prepared, and the metrics of the call before are looked at. The key of step i is
 fold_in(key, i) and the batch of step i is batch(i), so `state.step` alone says where a run is, and a run that was
-stopped anywhere and started again ends with the same bits.
+stopped anywhere and started again ends with the same bits. A finished run may go on to more steps, and one that goes on
+may log, save, draw and evaluate at other steps than before: the state does not depend on them.
 
-At a step where something is due, the order is: line in the log, evaluation, grid, checkpoint. So a checkpoint is never
-ahead of the log, and whatever a killed run wrote after its last checkpoint is dropped and made again, equal. With
-`best`, the state of the lowest evaluation so far is beside the newest ones, in best/: written before any newer
-checkpoint, and chosen by the log alone.
+At a step where something is due, the order is: line in the log, evaluation, samples, checkpoint. So a checkpoint is
+never ahead of the log, and whatever a killed run wrote after its last checkpoint is dropped and made again, equal. With
+`best`, the state of the best evaluation so far is beside the newest ones, in best/: written before any newer
+checkpoint, and chosen by the values in the log.
 
-Shapes   K steps a call, B batch over P processes. batch(step): {name: numpy [B / P, ...]}.
-Checked  tests/train/test_loop.py, test_loop_processes.py
+Shapes   K steps a call, B batch over P processes. data.batch(step): {name: numpy [B / P, ...]}.
+Checked  tests/train/test_loop.py, test_longer_runs.py, test_best.py, test_loop_processes.py
 """
 
 import logging
-import signal as signals
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
 from etils import epath
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from genjax.core import Array, State, System
-from genjax.train import log as logs
-from genjax.train.audit import audit
-from genjax.train.calls import Outcome, Sampler, jit_calls, jit_sample, named_key
+from genjax.core import Array, Dataset, Raw, State, System, named_key, prepared
+from genjax.train import schedule
 from genjax.train.checkpoint import BEST, Checkpoints
-from genjax.train.errors import BadSetting, Diverged, Interrupted, StorageError
-from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, place, replicated, state_shardings
+from genjax.train.compiled import Sampler, diverged, jit_calls, jit_sample, read_outcome
+from genjax.train.curves import curves
+from genjax.train.errors import Interrupted, StorageError
+from genjax.train.estimate import brief, first_call, opening
+from genjax.train.evaluation import Evaluator, evaluated
+from genjax.train.fingerprint import fingerprints
+from genjax.train.log import Log
+from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, place, spread
 from genjax.train.paths import named_leaves
-from genjax.train.watch import Clock, Stop, Watchdog, stop_signals
+from genjax.train.processes import first_says, greatest
+from genjax.train.schedule import Every, is_due, is_time
+from genjax.train.signals import Clock, Stop, Watchdog, stop_signals
+from genjax.train.start import abstract_state, fresh, restored, shardings_of
 
 _LOG = logging.getLogger("genjax")
-
-HostBatch = Mapping[str, np.ndarray]
-Evaluator = Callable[[Array, State, Sampler], Mapping[str, float]]
 
 
 class Result(NamedTuple):
@@ -50,9 +54,9 @@ class Result(NamedTuple):
   step: int
 
 
-def run(
+def train(
   system: System,
-  batch: Callable[[int], HostBatch],
+  data: Dataset,
   *,
   workdir: str | epath.PathLike,
   key: Array,
@@ -66,6 +70,10 @@ def run(
   keep: int = 3,
   best: str = "",
   evaluators: Mapping[str, Evaluator] | None = None,
+  better: Mapping[str, Literal["lower", "higher", "neither"]] | None = None,
+  initial: Callable[[State], State] | None = None,
+  claim: Callable[[], None] | None = None,
+  describe: str = "",
   mesh: Mesh | None = None,
   rules: Rules = DEFAULT_RULES,
   watchdog_s: float | None = None,
@@ -74,22 +82,26 @@ def run(
   """Trains to `steps`, or goes on from the newest sound checkpoint in the workdir.
 
   Args:
-    system: its state has an int32 `step`; metrics are scalars; every float in the state is always finite.
-    batch: the step to this process's share of its batch, {name: [B / P, ...]}; the same step always gives the same.
+    system: takes what `data.prepare` gives. Its state has an int32 `step`; metrics are scalars; every float in the
+      state is always finite.
+    data: its `batch` gives this process's share of a step, the same at every call; `show` makes a file of samples.
     workdir: gets metrics.jsonl, samples/, tensorboard/, checkpoints/, curves.png; gs:// works, without TensorBoard.
     key: typed PRNG key; the root of everything random.
     steps: in the whole run, those of earlier attempts included.
-    steps_per_call: steps in one compiled call; all of the `_every` must be multiples of it.
+    steps_per_call: steps in one compiled call; `steps` and all of the `_every` must be multiples of it.
     log_every: steps between lines of metrics; a line holds the means over its last call.
     checkpoint_every: steps between checkpoints; the last step always has one.
-    sample_every: steps between grids, 0 for none; step 0 and the last step always have one if it is not 0. The latent
-      noise is the same each time, so that one sees the same images grow.
+    sample_every: steps between samples, 0 for none; step 0 and the last step always have some if it is not 0. The key
+      is the same each time, so that one sees the same samples grow.
     evaluate_every: steps between evaluations, 0 for the last step only.
-    samples: images in a grid.
+    samples: how many are drawn each time.
     keep: checkpoints kept.
-    best: name of an evaluated metric; the state where it was lowest, of equals the earliest, stays in best/. "": none.
-    evaluators: name to (key, state, sample) -> {metric: float}; logged as `eval/<metric>`. `sample` is compiled. Every
-      process calls them.
+    best: an evaluated number; the state where it was best, of equals the earliest, stays in best/. "": none.
+    evaluators: name to (key, state) -> {number: float}; logged as `eval/<number>`. Every process calls them.
+    better: evaluated number to the direction that is better; `best` must be one of them.
+    initial: given the fresh state of a new run, the one to start with; not called where a run goes on.
+    claim: called once all that can be wrong has been looked at, before anything is written or compiled.
+    describe: the data in words, for the first line on the terminal: "digits: 1,297 images of 8x8x1".
     mesh: from `make_mesh`; by default all devices.
     rules: which leaves of the state are split, see `state_shardings`.
     watchdog_s: seconds that a call may take before all stacks are printed and the process ends; None for no limit.
@@ -105,280 +117,197 @@ def run(
     StorageError: if the workdir cannot be written; good checkpoints stay.
     Interrupted: after Ctrl-C or SIGTERM, once the call is finished and saved. A second Ctrl-C is not waited for.
   """
-  every = _Every(log_every, checkpoint_every, sample_every, evaluate_every)
-  _check_settings(system, steps, steps_per_call, every, samples, best, evaluators)
+  every = Every(log_every, checkpoint_every, sample_every, evaluate_every)
+  view, evaluators, better = system.views.get("sample"), evaluators or {}, better or {}
+  schedule.check_steps(steps, steps_per_call, every, keep)
+  schedule.check_samples(sample_every, samples, drawn=view is not None, shown=data.show is not None)
+  schedule.check_evaluation(evaluate_every, evaluators, best, better)
   mesh = make_mesh() if mesh is None else mesh
   with Watchdog(watchdog_s) as watchdog, stop_signals() as stop:
     watchdog.arm(patient=True)
-    key = _spread(key, mesh)
-    job = _Job(
-      system,
-      batch,
-      _form(batch(0)),
-      key,
-      steps,
-      steps_per_call,
-      every,
-      samples,
-      evaluators or {},
-      best,
-      mesh,
-      watchdog,
-      stop,
+    first = data.batch(0)
+    run = _Run(
+      system=prepared(system, data.prepare),
+      data=data,
+      form=_form(first),
+      key=spread(key, mesh),
+      steps=steps,
+      steps_per_call=steps_per_call,
+      every=every,
+      sample=view and jit_sample(view, mesh),
+      samples=samples,
+      evaluators=evaluators,
+      best=best,
+      better=better.get(best),
+      mesh=mesh,
+      watchdog=watchdog,
+      stop=stop,
     )
+    abstract = abstract_state(run.system, run.key, first, mesh, rules)
+    if claim is not None:
+      claim()
     workdir = _made(workdir)
-    shapes, shardings = _shapes(job, rules)
+    if not quiet and jax.process_index() == 0:
+      print(opening(mesh, describe, first, abstract), flush=True)
     checkpoints = Checkpoints(workdir / "checkpoints", keep=keep)
-    with _closing(checkpoints), _best_of(job, workdir) as bests:
-      state, start = _begin(job, shapes, shardings, checkpoints)
-      log = logs.Log(workdir, step=start, total=steps, quiet=quiet)
+    with _closing(checkpoints), _best_of(run, workdir) as bests:
+      state, start = restored(abstract, checkpoints)
+      schedule.check_start(start, steps, steps_per_call)
+      if state is None:
+        state = fresh(run.system, run.key, first, mesh, abstract, initial)
+      log = Log(workdir, step=start, total=steps, quiet=quiet)
       with _closing(log):
-        state = _train(job, state, start, shardings, checkpoints, bests, log)
+        state = _train(run, state, start, shardings_of(abstract), checkpoints, bests, log)
     if jax.process_index() == 0:
-      logs.curves(workdir)
+      curves(workdir)
   return Result(state, steps)
 
 
-class _Every(NamedTuple):
-  log_every: int
-  checkpoint_every: int
-  sample_every: int
-  evaluate_every: int
-
-
-class _Job(NamedTuple):
+class _Run(NamedTuple):
   """What does not change during a run."""
 
-  system: System
-  batch: Callable[[int], HostBatch]
+  system: System  # takes raw batches
+  data: Dataset
   form: dict[str, str]  # dtypes and shapes of a batch
   key: Array
   steps: int
   steps_per_call: int
-  every: _Every
+  every: Every
+  sample: Sampler | None
   samples: int
   evaluators: Mapping[str, Evaluator]
   best: str
+  better: str | None
   mesh: Mesh
   watchdog: Watchdog
   stop: Stop
 
 
 def _train(
-  job: _Job,
+  run: _Run,
   state: State,
   start: int,
   shardings: State,
   checkpoints: Checkpoints,
   bests: Checkpoints | None,
-  log: logs.Log,
+  log: Log,
 ) -> State:
-  sample = job.system.sample and jit_sample(job.system.sample, job.mesh)
+  """From step `start` to the last one; all that is left to do where they are the same."""
   if start:
-    done = "nothing is left to train" if start == job.steps else f"going on to {job.steps}"
+    done = "nothing is left to train" if start == run.steps else f"going on to {run.steps}"
     log.say(f"restored the checkpoint of step {start}; {done}")
-  _artefacts(job, state, start, sample, bests, log, only_missing=start > 0)
-  if start == job.steps:
-    _save(job, state, start, checkpoints, log)
+  _artefacts(run, state, start, bests, log, only_missing=start > 0)
+  if start == run.steps:
+    _save(run, state, start, checkpoints, log)
     return state
   names = list(named_leaves(state))
-  batches = _placed(job, start)
+  batches = _placed(run, start)
   log.say("compiling the training step ...")
   began = time.monotonic()
-  call = jit_calls(job.system, job.steps_per_call, job.mesh, shardings).lower(job.key, state, batches).compile()
+  call = jit_calls(run.system, run.steps_per_call, run.mesh, shardings).lower(run.key, state, batches).compile()
   clock = Clock(compile_s=time.monotonic() - began)
+  log.say(f"compiled in {brief(time.monotonic() - began)}")
   step, pending = start, None
-  while step < job.steps:
-    job.watchdog.arm(patient=step == start)
-    state, outcome = call(job.key, state, batches)
-    step += job.steps_per_call
-    if step < job.steps:
-      batches = _placed(job, step)  # while the device works
-    if pending is not None:
-      _read(*pending, names)  # done by now, so this does not wait
-      log.tick(pending[0])
-    pending = (step, outcome)
-    stop = _stop_asked(job, step)
-    if not (stop or _due(job, step)):
-      continue
-    values = _read(*pending, names)
-    pending = None
-    clock.pause(step - start)
-    if _is_time(step, job.every.log_every, job.steps):
-      clocked = clock.take()
-      log.scalars(step, values, clocked)
-      log.progress(step, values, clocked.get("rate"))
-      checkpoints.check()
-    if stop:
-      _save(job, state, step, checkpoints, log)
-      checkpoints.wait()
-      raise Interrupted(
-        f"stopped by {signals.Signals(stop).name} at step {step} of {job.steps}, which is saved; "
-        "the same command goes on from there",
-        step=step,
-        signal=stop,
-      )
-    _artefacts(job, state, step, sample, bests, log, only_missing=False)
-    if _is_time(step, job.every.checkpoint_every, job.steps):
-      _save(job, state, step, checkpoints, log)
-    clock.go_on()
+  with first_call(log.say, start=start, steps=run.steps, steps_per_call=run.steps_per_call) as speed:
+    while step < run.steps:
+      run.watchdog.arm(patient=step == start)
+      state, outcome = call(run.key, state, batches)
+      step += run.steps_per_call
+      if step < run.steps:
+        batches = _placed(run, step)  # while the device works
+      if pending is not None:
+        read_outcome(*pending, names)  # done by now, so this does not wait
+        log.tick(pending[0], speed())
+      pending = (step, outcome)
+      stop = _stop_asked(run, step)
+      if not (stop or is_due(step, run.every, run.steps)):
+        continue
+      values = read_outcome(*pending, names)
+      pending, steps_per_second = None, speed()
+      clock.pause(step - start)
+      if is_time(step, run.every.log, run.steps):
+        clocked = clock.take()
+        log.scalars(step, values, clocked)
+        log.progress(step, values, clocked["steps_per_second"])
+        checkpoints.check()
+      else:
+        log.tick(step, steps_per_second)
+      if stop:
+        _save(run, state, step, checkpoints, log)
+        checkpoints.wait()
+        raise Interrupted(
+          f"stopped by {signal.Signals(stop).name} at step {step} of {run.steps}, which is saved; "
+          "the same command goes on from there",
+          step=step,
+          signal=stop,
+        )
+      _artefacts(run, state, step, bests, log, only_missing=False)
+      if is_time(step, run.every.checkpoint, run.steps):
+        _save(run, state, step, checkpoints, log)
+      clock.go_on()
   return state
 
 
-def _begin(job: _Job, shapes: State, shardings: State, checkpoints: Checkpoints) -> tuple[State, int]:
-  target = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), shapes, shardings)
-  restored = checkpoints.restore(target)
-  if restored is None:
-    init = jax.jit(job.system.init, out_shardings=shardings)
-    return init(named_key(job.key, "init"), place(job.mesh, job.batch(0))), 0
-  start = int(restored[0].step)
-  if start > job.steps or start % job.steps_per_call:
-    raise BadSetting(
-      f"the workdir is at step {start}; that must be at most config.train.steps={job.steps} and a multiple of "
-      f"config.train.steps_per_call={job.steps_per_call}; change them, or choose another --workdir"
-    )
-  return restored[0], start
-
-
-def _shapes(job: _Job, rules: Rules) -> tuple[State, State]:
-  shapes = jax.eval_shape(job.system.init, job.key, place(job.mesh, job.batch(0)))
-  if getattr(getattr(shapes, "step", None), "shape", None) != ():
-    raise ValueError(f"the state of a system has an int32 scalar `step`; this {type(shapes).__name__} has none")
-  return shapes, state_shardings(job.mesh, shapes, rules)
-
-
-def _placed(job: _Job, step: int) -> dict[str, Array]:
-  rows = [job.batch(step + i) for i in range(job.steps_per_call)]
+def _placed(run: _Run, step: int) -> dict[str, Array]:
+  """The batches of a call that starts after `step`, on the devices: {name: [K, B, ...]}."""
+  rows = [run.data.batch(step + i) for i in range(run.steps_per_call)]
   for i, row in enumerate(rows):
-    if _form(row) != job.form:
-      raise ValueError(f"the batch of step {step + i} is {_form(row)}, that of step 0 {job.form}; keep one form")
+    if _form(row) != run.form:
+      raise ValueError(f"the batch of step {step + i} is {_form(row)}, that of step 0 {run.form}; keep one form")
   stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-  return place(job.mesh, stacked, stacked=True)
+  return place(run.mesh, stacked, stacked=True)
 
 
-def _form(batch: HostBatch) -> dict[str, str]:
+def _form(batch: Raw) -> dict[str, str]:
   return {name: f"{np.asarray(value).dtype}{list(np.shape(value))}" for name, value in sorted(batch.items())}
 
 
-def _read(step: int, outcome: Outcome, names: list[str]) -> dict[str, float]:
-  """Means over the K steps of a call that ended at `step`, after making sure that all of it is finite."""
-  metrics = {name: np.asarray(values, np.float64) for name, values in outcome.metrics.items()}
-  counted, calls = int(outcome.step), len(outcome.leaf)
-  if counted != step:
-    raise ValueError(f"state.step is {counted} after {step} steps; a system adds 1 to it in every step")
-  for k in range(calls):
-    for name, values in metrics.items():
-      if not np.isfinite(values[k]):
-        raise _diverged(step - calls + k + 1, name, values[k], int(outcome.leaf[k]), names)
-  return {name: float(values.mean()) for name, values in metrics.items()}
-
-
-def _diverged(step: int, metric: str | None, value: float | None, leaf: int, names: list[str]) -> Diverged:
-  what = f"{metric} is {value}" if metric else "the state is not finite"
-  where = f"first non-finite leaf of the state: {names[leaf]}" if leaf >= 0 else "the state itself is finite"
-  return Diverged(
-    f"diverged at step {step}: {what}; {where}; the last good checkpoint stays; lower the learning rate",
-    step=step,
-    metric=metric,
-    leaf=names[leaf] if leaf >= 0 else None,
-  )
-
-
-def _save(job: _Job, state: State, step: int, checkpoints: Checkpoints, log: logs.Log) -> None:
+def _save(run: _Run, state: State, step: int, checkpoints: Checkpoints, log: Log) -> None:
+  """Starts a checkpoint of a state that is finite; of a step that has one, nothing."""
   if step in checkpoints.steps():
     return
-  job.watchdog.arm(patient=True)
-  audited = audit(state)
-  if not audited.finite.all():
-    raise _diverged(step, None, None, int(audited.finite.argmin()), list(named_leaves(state)))
+  run.watchdog.arm(patient=True)
+  known = fingerprints(state)
+  if not known.finite.all():
+    raise diverged(step, int(known.finite.argmin()), list(named_leaves(state)), "the state is not finite")
   log.flush()
-  checkpoints.save(step, state, audited)
+  checkpoints.save(step, state, known)
 
 
-def _keep_if_best(job: _Job, state: State, step: int, bests: Checkpoints, log: logs.Log) -> None:
-  """Waits until the state is on disk: no later checkpoint may be there without the best one before it."""
-  if _first_says(log.lowest(f"eval/{job.best}") == step):
-    _save(job, state, step, bests, log)
+def _keep_if_best(run: _Run, state: State, step: int, bests: Checkpoints, log: Log) -> None:
+  """Keeps the state if its value is better than that of the state kept so far.
+
+  It waits until the state is on disk: no later checkpoint may be there without the best one before it.
+  """
+  if first_says(log.best(f"eval/{run.best}", run.better, [*bests.steps(), step]) == step):
+    _save(run, state, step, bests, log)
     bests.wait()
     bests.keep_only(step)
 
 
-def _artefacts(
-  job: _Job,
-  state: State,
-  step: int,
-  sample: Sampler | None,
-  bests: Checkpoints | None,
-  log: logs.Log,
-  *,
-  only_missing: bool,
-) -> None:
-  """The evaluation and the grid that are due at a step; `only_missing` leaves out what an earlier attempt made."""
-  evaluation = bool(job.evaluators) and step > 0 and _is_time(step, job.every.evaluate_every, job.steps)
-  if evaluation and not (only_missing and _first_says(log.has(step, "eval/"))):
-    job.watchdog.arm(patient=True)
-    log.scalars(step, _evaluated(job, state, step, sample))
-    if bests is not None:
-      _keep_if_best(job, state, step, bests, log)
-  picture = job.every.sample_every > 0 and _is_time(step, job.every.sample_every, job.steps)
-  if picture and not (only_missing and _first_says(log.sample_path(step).exists())):
-    job.watchdog.arm(patient=True)
-    log.images(step, np.asarray(sample(named_key(job.key, "sample"), state, job.samples)))
+def _artefacts(run: _Run, state: State, step: int, bests: Checkpoints | None, log: Log, *, only_missing: bool) -> None:
+  """The evaluation and the samples that are due at a step; `only_missing` leaves out what an earlier attempt made."""
+  due = bool(run.evaluators) and step > 0 and is_time(step, run.every.evaluate, run.steps)
+  new = due and not (only_missing and first_says(log.has(step, "eval/")))
+  if new:
+    run.watchdog.arm(patient=True)
+    log.scalars(step, evaluated(run.evaluators, run.key, state, step, run.best))
+  if bests is not None and (new or not bests.steps()):
+    _keep_if_best(run, state, step, bests, log)
+  drawn = run.every.sample > 0 and is_time(step, run.every.sample, run.steps)
+  if drawn and not (only_missing and first_says(log.has_samples(step))):
+    run.watchdog.arm(patient=True)
+    if not step:
+      log.say(f"drawing {run.samples} samples before the first step ...")
+    examples = run.sample(named_key(run.key, "sample"), state, run.samples)
+    log.samples(step, run.data.show(jax.tree.map(np.asarray, examples)))
 
 
-def _evaluated(job: _Job, state: State, step: int, sample: Sampler | None) -> dict[str, float]:
-  values: dict[str, float] = {}
-  for name, evaluator in job.evaluators.items():
-    key = jax.random.fold_in(named_key(job.key, f"evaluate/{name}"), step)
-    for metric, value in evaluator(key, state, sample).items():
-      if f"eval/{metric}" in values:
-        raise ValueError(f"two evaluators give {metric!r}; name one otherwise")
-      values[f"eval/{metric}"] = float(value)
-      if not np.isfinite(values[f"eval/{metric}"]):
-        _LOG.warning("evaluator %s: %s is %s at step %d", name, metric, value, step)
-  if job.best and f"eval/{job.best}" not in values:
-    known = ", ".join(name.removeprefix("eval/") for name in values)
-    raise BadSetting(f"config.train.best={job.best!r} is not evaluated; use one of {known}, or ''")
-  return values
-
-
-def _is_time(step: int, every: int, last: int) -> bool:
-  return step == last or bool(every and step % every == 0)
-
-
-def _due(job: _Job, step: int) -> bool:
-  return any(_is_time(step, every, job.steps) for every in job.every)
-
-
-def _check_settings(
-  system: System,
-  steps: int,
-  steps_per_call: int,
-  every: _Every,
-  samples: int,
-  best: str,
-  evaluators: Mapping[str, Evaluator] | None,
-) -> None:
-  if steps < 1 or steps_per_call < 1:
-    raise BadSetting(f"config.train.steps={steps} and config.train.steps_per_call={steps_per_call}; both start at 1")
-  for name, value in {"steps": steps, **every._asdict()}.items():
-    if value < 0 or value % steps_per_call:
-      low = value // steps_per_call * steps_per_call
-      raise BadSetting(
-        f"config.train.{name}={value} is not a multiple of config.train.steps_per_call={steps_per_call}; "
-        f"use {max(low, 0)} or {max(low, 0) + steps_per_call}"
-      )
-  for name in ("log_every", "checkpoint_every"):
-    if not getattr(every, name):
-      raise BadSetting(f"config.train.{name}=0; use at least config.train.steps_per_call={steps_per_call}")
-  if system.sample is None and every.sample_every:
-    raise BadSetting("this system has no samples; set config.train.sample_every=0")
-  if every.sample_every and samples < 1:
-    raise BadSetting(f"config.train.samples={samples}; use at least 1, or config.train.sample_every=0")
-  if every.evaluate_every and not evaluators:
-    raise BadSetting(f"config.train.evaluate_every={every.evaluate_every}, but there is nothing to evaluate; use 0")
-  if best and not evaluators:
-    raise BadSetting(f"config.train.best={best!r}, but there is nothing to evaluate; use ''")
+def _stop_asked(run: _Run, step: int) -> int:
+  """The signal to stop for after this step, or 0; several processes agree on it whenever they log."""
+  if jax.process_count() > 1 and not is_time(step, run.every.log, run.steps):
+    return 0
+  return greatest(run.stop.signal)
 
 
 def _made(workdir: str | epath.PathLike) -> epath.Path:
@@ -391,8 +320,8 @@ def _made(workdir: str | epath.PathLike) -> epath.Path:
 
 
 @contextmanager
-def _closing(writer: Checkpoints | logs.Log) -> Iterator[None]:
-  """Waits for what is being written. When an error is on its way already, that one stays the one that is told."""
+def _closing(writer: Checkpoints | Log) -> Iterator[None]:
+  """Waits for what is being written. When an error is on its way already, that one stays the one that is raised."""
   try:
     yield
   except BaseException as first:
@@ -406,36 +335,11 @@ def _closing(writer: Checkpoints | logs.Log) -> Iterator[None]:
 
 
 @contextmanager
-def _best_of(job: _Job, workdir: epath.Path) -> Iterator[Checkpoints | None]:
+def _best_of(run: _Run, workdir: epath.Path) -> Iterator[Checkpoints | None]:
   """The folder of the best state, two while one takes the place of the other; None where none is asked for."""
-  if not job.best:
+  if not run.best:
     yield None
     return
   bests = Checkpoints(workdir / BEST, keep=2)
   with _closing(bests):
     yield bests
-
-
-def _spread(key: Array, mesh: Mesh) -> Array:
-  """The same key on every device of every process."""
-  data, implementation = np.asarray(jax.random.key_data(key)), jax.random.key_impl(key)
-  copies = replicated(mesh)
-  spread = jax.make_array_from_callback(data.shape, copies, lambda index: data[index])
-  return jax.random.wrap_key_data(spread, impl=implementation)
-
-
-def _first_says(flag: bool) -> bool:
-  """What process 0 says, on all processes; only it sees the log."""
-  if jax.process_count() == 1:
-    return flag
-  return bool(multihost_utils.broadcast_one_to_all(np.asarray(flag)))
-
-
-def _stop_asked(job: _Job, step: int) -> int:
-  """The signal to stop for after this step, or 0; several processes agree on it whenever they log."""
-  mine = job.stop.signal
-  if jax.process_count() == 1:
-    return mine
-  if not _is_time(step, job.every.log_every, job.steps):
-    return 0
-  return int(multihost_utils.process_allgather(np.asarray(mine, np.int32)).max())

@@ -50,6 +50,13 @@ def state_shardings(mesh: Mesh, abstract_state: Any, rules: Rules = DEFAULT_RULE
   return jax.tree.unflatten(jax.tree.structure(abstract_state), shardings)
 
 
+def spread(key: Array, mesh: Mesh) -> Array:
+  """The same typed key on every device of every process."""
+  data, implementation = np.asarray(jax.random.key_data(key)), jax.random.key_impl(key)
+  copies = jax.make_array_from_callback(data.shape, replicated(mesh), lambda index: data[index])
+  return jax.random.wrap_key_data(copies, impl=implementation)
+
+
 def place(mesh: Mesh, host_batch: Mapping[str, np.ndarray], *, stacked: bool = False) -> dict[str, Array]:
   """Puts this process's share of a batch on its devices, as part of one global array for each name.
 
@@ -71,10 +78,10 @@ def _sharding(mesh: Mesh, name: str, shape: tuple[int, ...], rules: Rules) -> Na
     return replicated(mesh)
   if not shape:
     raise BadSetting(f"{name} is a scalar and cannot be split over {axis!r}; keep it out of the sharding rules")
-  lanes, devices = shape[0], mesh.shape[axis]
-  if lanes % devices:
+  slots, devices = shape[0], mesh.shape[axis]
+  if slots % devices:
     raise BadSetting(
-      f"{name} of {lanes} lanes does not divide over {devices} devices; use a multiple of {devices}, or fewer devices"
+      f"{name} of {slots} slots does not divide over {devices} devices; use a multiple of {devices}, or fewer devices"
     )
   return NamedSharding(mesh, PartitionSpec(axis))
 

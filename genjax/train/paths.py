@@ -4,6 +4,7 @@ Sharding rules, checkpoints and error messages all speak of leaves by these name
 Checked  tests/train/test_paths.py
 """
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -22,3 +23,8 @@ def named_leaves(tree: Any) -> dict[str, Any]:
   if twice:
     raise ValueError(f"two leaves have the path {twice[0]!r}; use no '/' in the keys of a state")
   return dict(zip(names, (leaf for _, leaf in flat), strict=True))
+
+
+def parameter_count(state: Any) -> int:
+  """Numbers below "params" in a state of arrays or shapes."""
+  return sum(math.prod(leaf.shape) for name, leaf in named_leaves(state).items() if name.split("/")[0] == "params")

@@ -1,9 +1,9 @@
-"""Compiles a system for a TPU slice on a machine without one, and tells what it will need there.
+"""Compiles a system for a TPU slice on a machine without one, and says what it will need there.
 
 libtpu's compiler works without a TPU. What comes back is the program each device will run: whether it fits, where the
 memory goes, and what the devices send to one another. Nothing is executed.
 
-Departs  Numbers are of one pass over the program text: the body of a loop counts once, however often it turns.
+Departs  Numbers are of one pass over the program text: the body of a loop counts once, however often it runs.
 Shapes   Every number of bytes is per device.
 Checked  tests/train/test_plan.py (the reading of the program), tests/test_tpu.py (every system, by a table)
 """
@@ -21,7 +21,7 @@ from jax.experimental import topologies
 from jax.sharding import Mesh
 
 from genjax.core import System
-from genjax.train.calls import jit_sample, make_calls
+from genjax.train.compiled import jit_sample, make_calls
 from genjax.train.errors import BadSetting
 from genjax.train.mesh import DEFAULT_RULES, Rules, batch_sharding, make_mesh, replicated, state_shardings
 from genjax.train.paths import named_leaves
@@ -97,11 +97,11 @@ def topology(name: str) -> Mesh:
 def compile_step(
   system: System, batch: AbstractBatch, mesh: Mesh, *, rules: Rules = DEFAULT_RULES, steps_per_call: int = 1
 ) -> Plan:
-  """The call that `loop.run` makes over and over: `steps_per_call` steps in a donated state.
+  """The call that `loop.train` makes over and over: `steps_per_call` steps in a donated state.
 
   Args:
-    system: what is trained.
-    batch: shapes of one step's global batch.
+    system: what is trained; `core.prepared(system, data.prepare)` where the preparation is to be part of the step.
+    batch: shapes of one step's global batch, as the system takes it.
     mesh: from `topology`, or any other.
     rules: which leaves of the state are split, see `mesh.state_shardings`.
     steps_per_call: steps in one compiled call.
@@ -116,11 +116,11 @@ def compile_step(
 
 
 def compile_sample(system: System, batch: AbstractBatch, mesh: Mesh, n: int, *, rules: Rules = DEFAULT_RULES) -> Plan:
-  """The sampler as `loop.run` calls it: every device makes its share where n divides, then each gets all n images."""
-  if system.sample is None:
-    raise BadSetting("this system has no samples, so there is no sampler to compile")
+  """The view `sample` as `loop.train` calls it: every device makes its share where n divides, then each gets all n."""
+  if "sample" not in system.views:
+    raise BadSetting("this system has no view `sample`, so there is no sampler to compile")
   key, state, _ = _abstract(system, batch, mesh, rules)
-  sample = jit_sample(system.sample, mesh)
+  sample = jit_sample(system.views["sample"], mesh)
   return _compile(lambda key, state: sample(key, state, n), (key, state), replicated(mesh), mesh, state)
 
 
@@ -139,6 +139,16 @@ def collectives(text: str) -> tuple[Collective, ...]:
   return tuple(_collective(match, line) for line in lines if (match := _COLLECTIVE.search(line)))
 
 
+def quiet_libtpu() -> None:
+  """Keeps libtpu from asking a metadata server that is not there; a machine with a TPU is left as it is."""
+  if any(os.path.exists(path) for path in ("/dev/accel0", "/dev/vfio/0")):
+    return
+  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+  os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v3-8")
+  os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # two programs may compile at once
+
+
 def _grid(name: str) -> tuple[str, str]:
   kind, _, rest = name.replace(":", "-", 1).partition("-")
   sizes = _SLICES.get(kind)
@@ -151,16 +161,6 @@ def _grid(name: str) -> tuple[str, str]:
     known = ", ".join(f"{kind}-{size}" for size in sizes)
     raise BadSetting(f"there is no TPU slice {name!r}; use {known}, or a grid of chips as in '{kind}:{sizes[8]}'")
   return kind, sizes[int(rest)]
-
-
-def quiet_libtpu() -> None:
-  """Keeps libtpu from asking a metadata server that is not there; a machine with a TPU is left as it is."""
-  if any(os.path.exists(path) for path in ("/dev/accel0", "/dev/vfio/0")):
-    return
-  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-  os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v3-8")
-  os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
-  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # two programs may compile at once
 
 
 def _abstract(system: System, batch: AbstractBatch, mesh: Mesh, rules: Rules) -> tuple[Any, Any, Any]:
@@ -194,7 +194,7 @@ def _memory(stats: Any) -> dict[str, int]:
   memory = {name: getattr(stats, f"{name}_size_in_bytes") for name in ("argument", "output", "alias", "temp")}
   memory["code"] = stats.generated_code_size_in_bytes
   held = memory["argument"] + memory["output"] - memory["alias"] + memory["temp"]
-  # Older versions do not tell the peak: all that is held at once is its upper bound.
+  # Older versions do not give the peak: all that is held at once is its upper bound.
   return memory | {"peak": getattr(stats, "peak_memory_in_bytes", 0) or held}
 
 

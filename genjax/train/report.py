@@ -1,4 +1,4 @@
-"""What a measurement of speed found: numbers with what they depend on, for a person and as JSON.
+"""The result of a measurement of speed: numbers with what they depend on, for a person and as JSON.
 
 Checked  tests/train/test_bench.py
 """
@@ -33,7 +33,7 @@ class Timing(NamedTuple):
 
 
 class Memory(NamedTuple):
-  """Bytes. The first four are XLA's plan of the step on one device, None where it tells none."""
+  """Bytes. The first four are XLA's plan of the step on one device, None where it gives none."""
 
   argument: int | None
   output: int | None
@@ -45,7 +45,7 @@ class Memory(NamedTuple):
 
 
 class Report(NamedTuple):
-  """What `bench` found. `table(report)` shows it, `report.to_dict()` is for JSON."""
+  """What `bench` measured. `table(report)` shows it, `report.to_dict()` is for JSON."""
 
   platform: str
   device_kind: str
@@ -56,9 +56,9 @@ class Report(NamedTuple):
   versions: Mapping[str, str]
   when: str  # UTC, at the end
   steps_per_call: int
-  images: int  # examples of one step
+  examples: int  # in the batch of one step
   step: Timing  # unit: steps; batches and dispatch included
-  sample: Timing | None  # unit: images
+  sample: Timing | None  # unit: examples
   kernels: Mapping[str, Timing]
   memory: Memory
   parameters: int  # elements below "params" in the state
@@ -66,9 +66,9 @@ class Report(NamedTuple):
   finite: bool  # whether the metrics of every measured step were
 
   @property
-  def images_per_second(self) -> float:
+  def examples_per_second(self) -> float:
     """Training examples a second, by the median call."""
-    return self.step.per_second * self.images
+    return self.step.per_second * self.examples
 
   def share_of_peak(self, timing: Timing) -> float | None:
     """Part of the bf16 peak of all devices; None where the peak is not known."""
@@ -78,16 +78,16 @@ class Report(NamedTuple):
 
   def to_dict(self) -> dict[str, Any]:
     """Plain JSON values, derived numbers included."""
-    told = self._asdict() | {
+    values = self._asdict() | {
       "versions": dict(self.versions),
-      "step": self._timing(self.step) | {"images_per_second": self.images_per_second},
+      "step": self._timing(self.step) | {"examples_per_second": self.examples_per_second},
       "sample": None if self.sample is None else self._timing(self.sample),
       "kernels": {name: self._timing(timing) for name, timing in self.kernels.items()},
       "memory": self.memory._asdict(),
       "step_flops": self.step.flops.flops / self.steps_per_call,
       "step_ms": 1e3 / self.step.per_second,
     }
-    return json.loads(json.dumps(told))
+    return json.loads(json.dumps(values))
 
   def _timing(self, timing: Timing) -> dict[str, Any]:
     low, median, high = timing.call_s
@@ -104,7 +104,7 @@ class Report(NamedTuple):
 def table(report: Report) -> str:
   """The report for a person: plain text, aligned."""
   timings = {"step": report.step, "sample": report.sample, **report.kernels}
-  rows = [("", "rate", "ms a call", "quartiles", "calls", "compile s", "FLOP a call", "FLOP/s", "of bf16 peak")]
+  rows = [("", "speed", "ms a call", "quartiles", "calls", "compile s", "FLOP a call", "FLOP/s", "of bf16 peak")]
   rows += [_row(name, timing, report) for name, timing in timings.items() if timing is not None]
   facts = [
     ("devices", f"{report.devices} x {report.device_kind} ({report.platform}), {report.processes} process(es)"),
@@ -119,7 +119,7 @@ def table(report: Report) -> str:
   unknown = sum(timing.flops.unknown_loops for timing in timings.values() if timing is not None)
   if unknown:
     facts.append(
-      ("", f"{unknown} loop(s) have a length that the program does not tell: counted once, so maybe too low")
+      ("", f"{unknown} loop(s) have a length that the program does not hold: counted once, so maybe too low")
     )
   if not report.finite:
     facts.append(("warning", "a metric was not finite: this is the speed of a run that diverged"))
@@ -145,7 +145,7 @@ def _row(name: str, timing: Timing, report: Report) -> tuple[str, ...]:
 def _training(report: Report) -> str:
   milliseconds = 1e3 / report.step.per_second
   return (
-    f"{report.images_per_second:,.1f} images/s, {milliseconds:,.3f} ms a step of {report.images} images, "
+    f"{report.examples_per_second:,.1f} examples/s, {milliseconds:,.3f} ms a step of {report.examples} examples, "
     f"{report.steps_per_call} step(s) a call"
   )
 
@@ -163,7 +163,7 @@ def _metric(value: float) -> str:
 
 def _bytes(value: int | None) -> str:
   if value is None:
-    return "not told"
+    return "not known"
   for size, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
     if value >= size:
       return f"{value / size:.1f} {unit}"

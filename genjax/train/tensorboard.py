@@ -21,6 +21,7 @@ class Events(NamedTuple):
 
   scalar: Callable[[int, str, float], None]  # step, name, value
   image: Callable[[int, str, np.ndarray], None]  # step, name, [H, W, 1 or 3] uint8
+  text: Callable[[int, str, str], None]  # step, name, text
   flush: Callable[[], None]
   close: Callable[[], None]
 
@@ -39,6 +40,12 @@ def open_events(folder: str | os.PathLike, step: int) -> Events:
   return Events(
     scalar=lambda step, name, value: write(step, summary=summaries.scalar(name, value)),
     image=lambda step, name, pixels: write(step, summary=summaries.image(name, pixels, dataformats="HWC")),
+    text=lambda step, name, text: write(step, summary=summaries.text(name, _verbatim(text))),
     flush=lambda: writer.flush() and None,
     close=lambda: writer.close() and None,
   )
+
+
+def _verbatim(text: str) -> str:
+  """TensorBoard reads text as Markdown, where four spaces keep a line as it is."""
+  return "\n".join(f"    {line}" for line in text.splitlines())

@@ -5,9 +5,9 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from genjax.data import few_shot
 from genjax.data.cifar100 import FINE, SUPERCLASSES, classes_of
-from genjax.data.episodes import check_disjoint, merged
-from genjax.data.few_shot import few_shot
+from genjax.data.few_shot_sets import check_disjoint, merged
 from genjax.data.prepared import _without_bars
 from genjax.data.quiet import quiet
 

@@ -120,8 +120,9 @@ def test_losing_the_race_keeps_the_winners_files(tmp_path, monkeypatch):
 
 def test_loading_imports_no_tensorflow_and_says_nothing(tmp_path):
   code = (
-    "import sys, genjax.data as data; data.load('digits'); data.load('textures'); "
-    "data.open_data('digits', batch=2, seed=0, in_memory=False).batch(0); "
+    "import sys; from genjax.data import load; load('digits'); load('textures'); "
+    "from genjax.data.catalogue import open_images; from genjax.data.image_batches import stream; "
+    "stream(open_images('digits', 'train'), batch=2, seed=0)(0); "
     "print([m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'torch')])"
   )
   done = subprocess.run(

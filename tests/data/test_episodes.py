@@ -1,199 +1,125 @@
-"""Episodes: all images different, classes as drawn, the same on any number of processes and at any batch size."""
+"""Few-shot data sets: episodes by step, moments, and splits whose classes are apart."""
 
-import time
+import functools
+import inspect
+import pickle
 
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from genjax.data.episodes import FewShotSet, check_disjoint, episodes, few_shot_set, merged
-from genjax.train.mesh import make_mesh, place
+from genjax.core import System, prepared
+from genjax.data import episodes, few_shot
+from genjax.data.episode_batches import episodes as drawn
+from genjax.data.few_shot_sets import merged
+from genjax.ops.augment import prepare_episodes
 
-GOLDEN_CLASSES = [[1, 5, 3], [5, 0, 4]]
-GOLDEN_IMAGES = [[12, 46, 35], [45, 1, 43]]
-
-
-def _numbered(counts, *, first_id=0, split="train") -> FewShotSet:
-  """Images whose pixels spell their number, in an order that mixes the classes."""
-  ids = np.repeat(np.arange(len(counts)), counts)
-  order = np.argsort(np.random.default_rng(0).random(len(ids)))
-  images = np.arange(len(ids), dtype="<u4").view(np.uint8).reshape(-1, 1, 4, 1)[order]
-  return few_shot_set(images, 10 * ids[order] + first_id, name="numbered", split=split)
+PIXELS = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), np.uint8)
+MOCK = functools.partial(episodes.mock_episodes, batch=2, ways=3, shots=1, queries=2, size=8)
 
 
-def _numbers(images: np.ndarray) -> np.ndarray:
-  """[..., 1, 4, 1] uint8 -> the numbers [...]."""
-  return np.ascontiguousarray(images).reshape(*images.shape[:-3], 4).view("<u4")[..., 0].astype(int)
+def _fc100(folder, **labels):
+  """The released pickles, four classes of two images a split unless `labels` say otherwise."""
+  for place, split in enumerate(("train", "val", "test")):
+    ids = labels.get(split, list(range(4 * place, 4 * place + 4)) * 2)
+    content = {"data": PIXELS[: len(ids)], "labels": ids}
+    (folder / f"FC100_{split}.pickle").write_bytes(pickle.dumps(content, protocol=2))
+  return functools.partial(episodes.fc100, batch=2, path=str(folder), ways=2, shots=1, queries=1)
 
 
-def test_a_set_is_sorted_by_class_and_counts_its_images():
-  few = few_shot_set(np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1), [7, 3, 7, 90, 3, 7], name="x", split="val")
-  np.testing.assert_array_equal(few.images.ravel(), [1, 4, 0, 2, 5, 3])
-  np.testing.assert_array_equal(few.labels, [0, 0, 1, 1, 1, 2])
-  np.testing.assert_array_equal(few.starts, [0, 2, 5])
-  np.testing.assert_array_equal(few.counts, [2, 3, 1])
-  assert (few.class_ids, few.classes, few.shape) == ((3, 7, 90), 3, (1, 1, 1))
-  assert (few.name, few.split, few.labels.dtype) == ("x", "val", np.int32)
+def test_batches_are_episodes_of_the_training_classes():
+  data = MOCK(seed=7)
+  expected = drawn(few_shot("mock", "train", size=8), batch=2, seed=7, ways=3, shots=1, queries=2)(5)
+  for name, value in data.batch(5).items():
+    np.testing.assert_array_equal(value, expected[name])
+  part = MOCK(seed=7, process=1, processes=2).batch(5)
+  np.testing.assert_array_equal(part["support"], expected["support"][1:])
 
 
-def test_ids_may_be_words_and_sort_as_words():
-  few = few_shot_set(np.zeros((3, 2, 2, 3), np.uint8), ["n2", "n10", "n2"], name="x", split="test")
-  assert few.class_ids == ("n10", "n2")
-  np.testing.assert_array_equal(few.counts, [1, 2])
+def test_facts_say_what_an_episode_is():
+  facts = MOCK().facts
+  assert (facts["shape"], facts["ways"], facts["classes"], facts["train_split"]) == ((8, 8, 3), 3, None, "train")
+  assert facts["describe"] == "mock: 20 classes, 800 images of 8x8x3; episodes of 3 ways, 1-shot, 2 queries a class"
+  assert not {"shots", "queries", "batch", "seed"} & set(facts)  # a metric has its own
 
 
-@given(
-  counts=st.lists(st.integers(5, 12), min_size=3, max_size=8),
-  ways=st.integers(2, 3),
-  shots=st.integers(1, 3),
-  queries=st.integers(1, 2),
-  seed=st.integers(0, 2**63),
-  step=st.integers(0, 10**12),
-)
-def test_an_episode_holds_different_images_of_different_classes(counts, ways, shots, queries, seed, step):
-  few = _numbered(counts)
-  batch = episodes(few, batch=3, seed=seed, ways=ways, shots=shots, queries=queries)(step)
-  assert batch["support"].shape == (3, ways * shots, 1, 4, 1)
-  assert batch["query"].shape == (3, ways * queries, 1, 4, 1)
-  assert batch["support"].dtype == batch["query"].dtype == np.uint8
-  ends = np.cumsum(counts)
-  for place_ in range(3):
-    support, query = _numbers(batch["support"][place_]), _numbers(batch["query"][place_])
-    assert len({*support, *query}) == ways * (shots + queries)
-    drawn = batch["class"][place_]
-    assert len(set(drawn)) == ways
-    np.testing.assert_array_equal(np.searchsorted(ends, support, side="right"), np.repeat(drawn, shots))
-    np.testing.assert_array_equal(np.searchsorted(ends, query, side="right"), np.repeat(drawn, queries))
-    np.testing.assert_array_equal(batch["support_label"][place_], np.repeat(np.arange(ways), shots))
-    np.testing.assert_array_equal(batch["query_label"][place_], np.repeat(np.arange(ways), queries))
-  assert {batch[name].dtype for name in ("support_label", "query_label", "class")} == {np.dtype(np.int32)}
+def test_a_split_draws_episodes_of_its_own_classes():
+  data = MOCK()
+  val = data.split("validation")
+  few = few_shot("mock", "val", size=8)
+  assert (val.name, val.digest) == ("mock/val", few.digest)
+  np.testing.assert_array_equal(val.examples["label"], few.labels)
+  raw = val.episodes(batch=4, shots=2, queries=3, seed=1)(6)
+  expected = drawn(few, batch=4, seed=1, ways=3, shots=2, queries=3)(6)
+  for name, value in raw.items():
+    np.testing.assert_array_equal(value, expected[name])
+  share = MOCK(process=1, processes=2).split("val").episodes(batch=4, shots=2, queries=3, seed=1)(6)
+  np.testing.assert_array_equal(share["query"], expected["query"][2:])
+  with pytest.raises(ValueError, match='split "trial" is unknown'):
+    data.split("trial")
 
 
-@given(
-  share=st.integers(1, 4),
-  processes=st.integers(1, 4),
-  first=st.integers(0, 10**6),
-  steps=st.lists(st.integers(0, 10**9), min_size=1, max_size=3),
-)
-@settings(max_examples=30)
-def test_an_episode_follows_from_its_number_alone(share, processes, first, steps):
-  few, asked = _numbered([6] * 7), {"seed": 5, "ways": 3, "shots": 1, "queries": 2}
-  batch = share * processes
-  parts = [episodes(few, batch=batch, first=first, process=p, processes=processes, **asked) for p in range(processes)]
-  for step in steps:
-    line = [episodes(few, batch=1, **asked)(first + step * batch + e) for e in range(batch)]
-    for name in line[0]:
-      together = np.concatenate([part(step)[name] for part in parts])
-      np.testing.assert_array_equal(together, np.concatenate([one[name] for one in line]))
+def test_trainval_has_the_classes_of_both_and_says_nothing_of_the_validation_split(tmp_path):
+  data = _fc100(tmp_path)(split="trainval")
+  assert data.facts["describe"].startswith("fc100: 8 classes, 16 images")
+  both = merged(*(few_shot("fc100", split, path=str(tmp_path)) for split in ("train", "val")))
+  np.testing.assert_array_equal(
+    data.batch(3)["query"], drawn(both, batch=2, seed=0, ways=2, shots=1, queries=1)(3)["query"]
+  )
+  assert data.split("val").name == "fc100/val"
+  assert data.split("test").name == "fc100/test"
+  assert data.split("trainval").name == "fc100/train+val"
 
 
-def test_episodes_are_these_on_every_machine_and_numpy():
-  batch = episodes(_numbered([9] * 6), batch=2, seed=1, ways=3, shots=1, queries=1)(4)
-  np.testing.assert_array_equal(batch["class"], GOLDEN_CLASSES)
-  np.testing.assert_array_equal(_numbers(batch["support"]), GOLDEN_IMAGES)
+def test_splits_that_share_classes_are_refused_when_the_second_is_opened(tmp_path):
+  data = _fc100(tmp_path, test=[1, 1, 9, 9])()
+  data.split("val")
+  with pytest.raises(ValueError, match=r"train and test of fc100 share 1 classes \(1\)"):
+    data.split("test")
+  data = _fc100(tmp_path, test=[5, 5, 9, 9])()
+  data.split("test")
+  with pytest.raises(ValueError, match=r"test and val of fc100 share 1 classes \(5\)"):
+    data.split("validation")
+  with pytest.raises(ValueError, match="train and val of fc100 share 2 classes"):
+    _fc100(tmp_path, val=[0, 0, 1, 1, 7, 7])(split="trainval")
 
 
-def test_classes_and_images_are_drawn_uniformly():
-  few = _numbered([5, 8, 5, 6])
-  count = 6000
-  batch = episodes(few, batch=count, seed=0, ways=2, shots=1, queries=1)(0)
-  for place_ in range(2):  # first and second class of the episode
-    share = np.bincount(batch["class"][:, place_], minlength=4) / count
-    np.testing.assert_allclose(share, 0.25, atol=5 * np.sqrt(0.25 * 0.75 / count))
-  expected = 0.5 / np.repeat(few.counts, few.counts)  # ways / classes / images of the class
-  for part in ("support", "query"):
-    share = np.bincount(_numbers(batch[part]).ravel(), minlength=24) / count
-    np.testing.assert_allclose(share, expected, atol=5 * np.sqrt(0.1 * 0.9 / count))
-  pairs = np.bincount(4 * batch["class"][:, 0] + batch["class"][:, 1], minlength=16).reshape(4, 4) / count
-  np.testing.assert_allclose(pairs, (1 - np.eye(4)) / 12, atol=5 * np.sqrt(1 / 12 / count))
+def test_preparing_brings_images_to_the_published_moments_and_augments_where_a_key_is_given(tmp_path):
+  data = _fc100(tmp_path)(pad=1, jitter=0.0)
+  raw, key = data.batch(0), jax.random.key(2)
+  mean, std = np.array([129.37731888, 124.10583864, 112.47758569]), np.array([68.20947949, 65.43124043, 70.45866994])
+  plain = data.prepare(None, raw)
+  np.testing.assert_allclose(plain["query"], (raw["query"] - mean) / std, atol=1e-5)
+  examples = data.split("val").examples
+  np.testing.assert_allclose(data.prepare(None, examples)["image"], (examples["image"] - mean) / std, atol=1e-5)
+  step = prepared(System(None, lambda key, state, batch: (batch, {})), data.prepare).step
+  moments = {"mean": tuple(mean), "std": tuple(std)}
+  alone = lambda key, raw: prepare_episodes(key, raw, pad=1, flip=True, **moments)
+  both = lambda key, raw: (step(key, None, raw)[0], alone(jax.random.fold_in(key, 0x617567), raw))
+  seen, expected = jax.jit(both)(key, raw)
+  np.testing.assert_array_equal(seen["support"], expected["support"])
+  assert not np.allclose(seen["support"], plain["support"], atol=1e-2)
+  unpublished = MOCK()
+  raw = unpublished.batch(0)
+  np.testing.assert_allclose(unpublished.prepare(None, raw)["support"], raw["support"] / 127.5 - 1, atol=1e-6)
 
 
-def test_other_seeds_and_the_batches_of_one_seed_are_unrelated():
-  few, asked = _numbered([50] * 50), {"batch": 20, "ways": 5, "shots": 1, "queries": 1}
-  first = _numbers(episodes(few, seed=0, **asked)(0)["support"])
-  for other in (episodes(few, seed=1, **asked)(0), episodes(few, seed=0, **asked)(1)):
-    assert (first == _numbers(other["support"])).sum() < 4
+def test_defaults_are_those_of_the_paper():
+  wanted = {  # Lee et al. 2019: shots of training, padding
+    "miniimagenet": (15, 8),
+    "tieredimagenet": (10, 8),
+    "cifarfs": (5, 4),
+    "fc100": (15, 4),
+  }
+  for name, (shots, pad) in wanted.items():
+    known = inspect.signature(getattr(episodes, name)).parameters
+    assert (known["shots"].default, known["pad"].default, known["queries"].default) == (shots, pad, 6)
 
 
-def test_episodes_are_split_over_the_devices_whole():
-  batch = episodes(_numbered([4] * 5), batch=16, seed=0, ways=2, shots=1, queries=2)(3)
-  placed = place(make_mesh(), batch)
-  for name, value in batch.items():
-    np.testing.assert_array_equal(placed[name], value)
-    assert len(placed[name].addressable_shards) == jax.device_count() == 8
-    assert placed[name].addressable_shards[0].data.shape == (2, *value.shape[1:])
-
-
-def test_a_batch_is_a_copy():
-  few = _numbered([4] * 5)
-  before = few.images.copy()
-  batch = episodes(few, batch=5, seed=0, ways=5, shots=2, queries=2)(0)
-  batch["support"][:] = batch["query"][:] = 9
-  np.testing.assert_array_equal(few.images, before)
-
-
-def test_a_late_step_costs_as_much_as_the_first():
-  at = episodes(_numbered([600] * 64), batch=8, seed=0, ways=5, shots=5, queries=6)
-  start = time.perf_counter()
-  for step in range(10**12, 10**12 + 50):
-    at(step)
-  assert time.perf_counter() - start < 2
-
-
-def test_merging_sorts_the_classes_of_both():
-  train, val = _numbered([3, 4]), _numbered([2, 5], first_id=5, split="val")
-  both = merged(train, val)
-  assert (both.class_ids, both.split, both.name) == ((0, 5, 10, 15), "train+val", "numbered")
-  np.testing.assert_array_equal(both.counts, [3, 2, 4, 5])
-  for few, theirs in ((train, (0, 2)), (val, (1, 3))):
-    for own, their in enumerate(theirs):
-      np.testing.assert_array_equal(both.images[both.labels == their], few.images[few.labels == own])
-
-
-def test_splits_that_share_classes_are_refused():
-  train, val = _numbered([3, 4]), _numbered([3], split="val")
-  with pytest.raises(ValueError, match=r"train and val of numbered share 1 classes \(0\); the class ids"):
-    check_disjoint(train, _numbered([1], first_id=3), val)
-  with pytest.raises(ValueError, match="share 1 classes"):
-    merged(train, val)
-  words = few_shot_set(np.zeros((1, 1, 4, 1), np.uint8), ["a"], name="numbered", split="val")
-  with pytest.raises(ValueError, match="train of numbered has class ids of type int, val of str"):
-    merged(train, words)
-  with pytest.raises(ValueError, match=r"images of train are \(1, 4, 1\), of val \(2, 2, 1\)"):
-    merged(train, few_shot_set(np.zeros((1, 2, 2, 1), np.uint8), [5], name="numbered", split="val"))
-
-
-@pytest.mark.parametrize(
-  ("arguments", "text"),
-  [
-    ({"ways": 5}, '5 ways were asked for, but numbered, split "train" has 4 classes; use at most as many'),
-    ({"shots": 3, "queries": 3}, r"3 shots and 3 queries need 6 images .* but 2 classes .*\(10: 4, 30: 5\); .* most 4"),
-    ({"ways": 1}, "ways 1 was asked for; wanted at least 2"),
-    ({"shots": 0}, "shots 0 was asked for"),
-    ({"queries": 0}, "queries 0 was asked for"),
-    ({"seed": -1}, "seed -1 is negative"),
-    ({"first": -1}, "first -1 is negative"),
-    ({"batch": 3, "processes": 2}, "batch 3 does not divide over 2 processes"),
-  ],
-)
-def test_what_cannot_be_drawn_is_an_error_before_the_first_step(arguments, text):
-  asked = {"batch": 2, "seed": 0, "ways": 3, "shots": 1, "queries": 2, **arguments}
-  with pytest.raises(ValueError, match=text):
-    episodes(_numbered([6, 4, 6, 5]), **asked)
-
-
-@pytest.mark.parametrize(
-  ("images", "ids", "text"),
-  [
-    (np.zeros((0, 2, 2, 3), np.uint8), [], 'x, split "train" is empty'),
-    (np.zeros((2, 2, 2, 3), np.uint8), [1], r"2 images but class ids of type int64 and shape \[1\]"),
-    (np.zeros((2, 2, 2, 3), np.uint8), [0.5, 1.0], "class ids of type float64"),
-    (np.zeros((2, 2, 2, 3), np.float32), [1, 2], r"images are float32\[2, 2, 2, 3\]; wanted uint8"),
-    (np.zeros((2, 12), np.uint8), [1, 2], r"images are uint8\[2, 12\]"),
-  ],
-)
-def test_a_set_of_another_form_is_refused(images, ids, text):
-  with pytest.raises(ValueError, match=text):
-    few_shot_set(images, ids, name="x", split="train")
+def test_what_cannot_be_made_says_what_to_do(tmp_path):
+  with pytest.raises(ValueError, match=r"miniimagenet needs a path; set data\.path"):
+    episodes.miniimagenet(batch=2)
+  with pytest.raises(ValueError, match="21 ways were asked for, but mock"):
+    MOCK(ways=21)
+  with pytest.raises(FileNotFoundError, match="has no folder train"):
+    episodes.folder_episodes(batch=2, path=str(tmp_path))

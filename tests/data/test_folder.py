@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genjax.data import load, open_data
+from genjax.data import images as datasets
+from genjax.data import load
 from genjax.data.folder import folder_source
 
 
@@ -108,10 +109,9 @@ def test_unreadable_files_are_left_out_and_named_in_one_line(tmp_path, caplog, s
 
 
 def test_a_stream_of_a_damaged_folder_goes_on(tmp_path, caplog):
-  data = open_data("folder", path=str(_damaged(tmp_path)), size=8, channels=3, batch=9, seed=0, in_memory=False)
-  assert data.images is None
-  assert data.count == 9
-  assert data.shape == (8, 8, 3)
+  form = {"path": str(_damaged(tmp_path)), "size": 8, "channels": 3, "split": "train[:100%]"}
+  data = datasets.folder(batch=9, in_memory=False, **form)
+  assert data.facts["describe"] == "folder: 9 images of 8x8x3, no labels, read from disk"
   assert data.batch(0)["image"].shape == (9, 8, 8, 3)
   assert len(caplog.records) == 3
 

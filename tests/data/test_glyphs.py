@@ -5,9 +5,8 @@ import unicodedata
 import numpy as np
 import pytest
 
-from genjax.data import glyphs
-from genjax.data.episodes import check_disjoint
-from genjax.data.few_shot import few_shot
+from genjax.data import few_shot, glyphs
+from genjax.data.few_shot_sets import check_disjoint
 
 
 @pytest.fixture(scope="module")

@@ -19,21 +19,21 @@ def test_centres_lie_inside_the_square_and_equally_far_from_their_neighbours(nam
 @pytest.mark.parametrize("name", ["ring", "grid"])
 def test_points_are_gaussian_round_their_modes(name):
   """The deviation is 0.01, with that of rounding to 1 / 127.5, uniform: 0.0023."""
-  found = mixture(name)
+  points = mixture(name)
   modes = len(CENTRES[name])
-  assert found.images.shape == (100_000, 1, 1, 2)
-  assert found.classes == modes
-  counts = np.bincount(found.labels)
+  assert points.images.shape == (100_000, 1, 1, 2)
+  assert points.classes == modes
+  counts = np.bincount(points.labels)
   assert np.abs(counts - 100_000 / modes).max() < 5 * np.sqrt(100_000 / modes)
-  away = found.images.reshape(-1, 2) / 127.5 - 1 - CENTRES[name][found.labels]
+  away = points.images.reshape(-1, 2) / 127.5 - 1 - CENTRES[name][points.labels]
   expected = np.hypot(DEVIATION, 1 / 127.5 / np.sqrt(12))
   np.testing.assert_allclose(away.std(0), expected, rtol=0.02)
   np.testing.assert_allclose(away.mean(0), 0, atol=2e-4)
   assert abs(np.corrcoef(away.T)[0, 1]) < 0.02
   rng = np.random.default_rng(0)  # the share far out depends on where the centres lie between the levels
-  other = CENTRES[name][found.labels] + DEVIATION * rng.normal(size=away.shape)
-  other = np.round((other + 1) * 127.5) / 127.5 - 1 - CENTRES[name][found.labels]
-  far = [(np.linalg.norm(points, axis=1) > 3 * expected).mean() for points in (away, other)]
+  other = CENTRES[name][points.labels] + DEVIATION * rng.normal(size=away.shape)
+  other = np.round((other + 1) * 127.5) / 127.5 - 1 - CENTRES[name][points.labels]
+  far = [(np.linalg.norm(part, axis=1) > 3 * expected).mean() for part in (away, other)]
   assert 0.005 < far[1] < 0.015
   np.testing.assert_allclose(*far, rtol=0.15)
 
@@ -50,11 +50,7 @@ def test_splits_differ_and_are_the_same_for_ever():
 FIRST = [[228, 128], [26, 128], [53, 55]]  # as they came out first
 
 
-def test_the_catalogue_has_them_and_they_take_no_other_size():
-  opened = data.open_data("grid", batch=16, seed=0)
-  assert opened.shape == (1, 1, 2)
-  assert opened.classes == 25
-  assert opened.batch(0)["image"].shape == (16, 1, 1, 2)
+def test_they_take_no_other_size_and_no_path():
   with pytest.raises(ValueError, match=r"leave data\.size and"):
     data.load("ring", size=8)
   with pytest.raises(ValueError, match="takes no path"):

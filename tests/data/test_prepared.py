@@ -8,7 +8,8 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from genjax.data import load, open_data
+from genjax.data import images as datasets
+from genjax.data import load
 from genjax.data.prepared import _without_bars, find_prepared
 from genjax.data.quiet import quiet
 
@@ -82,15 +83,11 @@ def test_a_prepared_set_is_read_by_name(mnist, monkeypatch):
 
 def test_streamed_batches_equal_those_from_memory(mnist):
   folder, _ = mnist
-  share = {"batch": 4, "seed": 7, "data_dir": str(folder), "size": 16}
-  held, streamed = open_data("mnist", **share), open_data("mnist", in_memory=False, **share)
-  assert streamed.images is None
-  assert held.images.digest == held.digest != streamed.digest
-  assert (
-    (streamed.shape, streamed.count, streamed.classes)
-    == (held.shape, held.count, held.classes)
-    == ((16, 16, 1), 10, 10)
-  )
+  share = {"dataset": "mnist", "batch": 4, "seed": 7, "data_dir": str(folder), "size": 16, "invert": True}
+  held, streamed = datasets.tfds(**share), datasets.tfds(in_memory=False, **share)
+  for data in (held, streamed):
+    assert (data.facts["shape"], data.facts["classes"], data.facts["name"]) == ((16, 16, 1), 10, "inverted mnist")
+  assert streamed.facts["describe"].endswith("10 images of 16x16x1, 10 classes, read from disk")
   for step in (0, 1, 2, 7, 1):
     for key in ("image", "label"):
       np.testing.assert_array_equal(streamed.batch(step)[key], held.batch(step)[key])

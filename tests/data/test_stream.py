@@ -6,9 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from genjax.data.batches import batches
-from genjax.data.images import Source, UnreadableImage, image_set
-from genjax.data.stream import stream
+from genjax.data.image_batches import batches, stream
+from genjax.data.image_set import Source, UnreadableImage, image_set
 
 
 def _numbered(count: int, bad: frozenset[int] = frozenset(), labelled: bool = True):
@@ -49,8 +48,8 @@ def test_an_unreadable_image_gives_way_to_the_next_and_is_named_once(caplog):
   at = stream(source, batch=10, seed=0)
   for step in (0, 1, 0):
     assert sorted(at(step)["label"].tolist()) == [0, 1, 2, 5, 5, 5, 6, 7, 8, 9]
-  told = sorted(record.message for record in caplog.records)
-  assert told == [f"numbered: an unreadable image is replaced by the next one: file {n}" for n in (3, 4)]
+  messages = sorted(record.message for record in caplog.records)
+  assert messages == [f"numbered: an unreadable image is replaced by the next one: file {n}" for n in (3, 4)]
 
 
 def test_an_error_of_the_source_reaches_the_caller_and_the_next_call_works():

@@ -1,9 +1,9 @@
-"""Planted copies are found, new real images are not, and a collapsed set shows."""
+"""Planted copies are flagged, new real images are not, and a collapsed set shows."""
 
 import numpy as np
 import pytest
 
-from genjax.metrics.copies import copies, real
+from genjax.metrics.copies import copies_among, real
 from genjax.metrics.nearest import nearest
 
 
@@ -51,44 +51,44 @@ def test_one_level_in_one_pixel_is_seen():
   np.testing.assert_allclose(nearest(images[1:], images[:1])[1], 1 / 127.5, rtol=1e-12)
 
 
-def test_planted_copies_are_found_with_their_places(digits, measured):
+def test_planted_copies_are_flagged_with_their_places(digits, measured):
   samples = digits.held_out[250:450].copy()
   samples[:30] = digits.train[100:130]
-  found = copies(samples, measured)
-  np.testing.assert_array_equal(found.nearest[:30], np.arange(100, 130))
-  assert (found.distances[:30] == 0).all()
-  assert 0.15 <= found.copies <= 0.15 + 0.02
+  result = copies_among(samples, measured)
+  np.testing.assert_array_equal(result.nearest[:30], np.arange(100, 130))
+  assert (result.distances[:30] == 0).all()
+  assert 0.15 <= result.copies <= 0.15 + 0.02
 
 
-def test_near_copies_are_found(digits, measured):
+def test_near_copies_are_flagged(digits, measured):
   jitter = np.random.default_rng(0).integers(-6, 7, size=digits.train[:200].shape)
-  found = copies(np.clip(digits.train[:200].astype(int) + jitter, 0, 255).astype(np.uint8), measured)
-  assert found.copies == 1.0
-  assert found.ratio < 0.5
+  result = copies_among(np.clip(digits.train[:200].astype(int) + jitter, 0, 255).astype(np.uint8), measured)
+  assert result.copies == 1.0
+  assert result.ratio < 0.5
 
 
 def test_held_out_images_are_flagged_no_more_often_than_stated(digits, measured):
   """1 % is stated; of 250 new ones at most 7 are flagged with probability 0.996."""
-  found = copies(digits.held_out[250:], measured)
-  assert found.copies <= 7 / 250
-  assert found.duplicates <= 7 / 250
-  assert found.ratio == pytest.approx(1.0, abs=0.1)
-  assert found.diversity == pytest.approx(1.0, abs=0.05)
+  result = copies_among(digits.held_out[250:], measured)
+  assert result.copies <= 7 / 250
+  assert result.duplicates <= 7 / 250
+  assert result.ratio == pytest.approx(1.0, abs=0.1)
+  assert result.diversity == pytest.approx(1.0, abs=0.05)
 
 
 def test_the_held_out_images_that_set_the_threshold_stay_below_1_percent(digits, measured):
-  assert copies(digits.held_out[:250], measured).copies <= 0.012
+  assert copies_among(digits.held_out[:250], measured).copies <= 0.012
 
 
 def test_a_copied_sample_within_the_set_is_a_duplicate(digits, measured):
   samples = digits.held_out[250:].copy()
   samples[:50] = samples[50:51]
-  assert 51 / 250 <= copies(samples, measured).duplicates <= 55 / 250
+  assert 51 / 250 <= copies_among(samples, measured).duplicates <= 55 / 250
 
 
 def test_a_set_collapsed_to_one_class_is_less_diverse(digits, measured):
   zeros = digits.train[digits.train_labels == 0]
-  assert copies(zeros, measured).diversity < 0.8
+  assert copies_among(zeros, measured).diversity < 0.8
 
 
 def test_diversity_is_the_root_mean_square_of_pairwise_distances(digits, measured):
@@ -96,22 +96,22 @@ def test_diversity_is_the_root_mean_square_of_pairwise_distances(digits, measure
   flat = samples.reshape(40, -1) / 127.5
   squares = ((flat[:, None] - flat[None]) ** 2).sum(-1)[~np.eye(40, dtype=bool)]
   wanted = np.sqrt(squares.mean()) / measured.spread
-  assert copies(samples, measured).diversity == pytest.approx(wanted, rel=1e-12)
+  assert copies_among(samples, measured).diversity == pytest.approx(wanted, rel=1e-12)
 
 
 def test_real_duplicates_in_the_held_out_set_do_not_hide_copies(digits):
   """Where held-out images repeat training images the threshold is 0: an exact copy is still a copy."""
   measured = real(digits.train, digits.train[:100], n=100)
   assert measured.threshold == 0
-  assert copies(digits.train[500:520], measured).copies == 1.0
-  assert copies(digits.held_out[:100], measured).copies == 0.0
+  assert copies_among(digits.train[500:520], measured).copies == 1.0
+  assert copies_among(digits.held_out[:100], measured).copies == 0.0
 
 
 def test_what_does_not_fit_is_refused(digits, measured):
   with pytest.raises(ValueError, match="generated images are 9x8x1 and the real images 8x8x1"):
-    copies(np.zeros((4, 9, 8, 1), np.uint8), measured)
+    copies_among(np.zeros((4, 9, 8, 1), np.uint8), measured)
   with pytest.raises(ValueError, match="1 generated image"):
-    copies(digits.train[:1], measured)
+    copies_among(digits.train[:1], measured)
   with pytest.raises(ValueError, match="two at least of each"):
     real(digits.train, digits.held_out[:1], n=4)
   with pytest.raises(ValueError, match="among 1 images"):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genjax.metrics.card import Card, Number
+from genjax.core import Number
+from genjax.metrics import figure
+from genjax.metrics.card import Card
 from genjax.metrics.figure import caption, draw
 
 NUMBER = Number(
@@ -22,10 +24,19 @@ def test_a_figure_is_drawn_for_few_images_grey_or_colour(tmp_path, channels, cur
   rng = np.random.default_rng(0)
   images = rng.uniform(-1, 1, (3, 8, 9, channels)).astype(np.float32)
   real = rng.integers(0, 256, (5, 8, 9, channels), np.uint8)
-  draw(tmp_path / "figure.png", images, real, np.array([4, 0, 2]), curve, {"real": 1.0, "noise": 40.0}, NUMBER)
+  draw(tmp_path / "figure.png", images, real, curve, {"real": 1.0, "noise": 40.0}, NUMBER)
   picture = np.asarray(Image.open(tmp_path / "figure.png").convert("L"))
   assert picture.shape[0] > 500
   assert picture.std() > 10
+
+
+def test_below_each_sample_stands_the_training_image_that_is_nearest(tmp_path, monkeypatch):
+  shown = {}
+  monkeypatch.setattr(figure, "tiles", lambda axis, images, columns, title: shown.update({title.split()[0]: images}))
+  real = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
+  samples = np.clip(real[[7, 0, 13]].astype(int) + 3, 0, 255).astype(np.uint8)
+  draw(tmp_path / "figure.png", samples, real, [], {}, NUMBER)
+  np.testing.assert_array_equal(shown["samples"], np.concatenate([samples, real[[7, 0, 13]]]))
 
 
 def test_the_caption_says_how_the_number_was_made():

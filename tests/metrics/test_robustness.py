@@ -1,4 +1,4 @@
-"""What fools one classifier is judged by the other; every rate is counted here by hand."""
+"""What fools one classifier is classified by the other; every rate is counted here by hand."""
 
 import math
 from dataclasses import asdict
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.metrics.card import Card, Number, compare
+from genjax.core import Number
+from genjax.metrics.card import Card, compare
 from genjax.metrics.robustness import (
   Model,
   Robustness,
@@ -77,7 +78,7 @@ def test_predictions_that_are_not_one_per_label_are_refused():
 def test_the_three_columns_are_those_of_both_models_on_each_others_images(batch):
   images, labels = _data()
   a, b = _model("baseline"), _model("winn", seed=1)
-  found = robustness(KEY, a, b, images, labels, attack=FGSM, split="toy/test", seed=3, batch=batch)
+  result = robustness(KEY, a, b, images, labels, attack=FGSM, split="toy/test", seed=3, batch=batch)
   unit = 2 * images.astype(np.float64) / 255 - 1
   columns = {}
   for name, model in (("a", a), ("b", b)):
@@ -96,16 +97,16 @@ def test_the_three_columns_are_those_of_both_models_on_each_others_images(batch)
     "correction_by_method": 1 - (fools_a & wrong(b, columns["a"])).sum() / fools_a.sum(),
     "correction_by_baseline": 1 - (fools_b & wrong(a, columns["b"])).sum() / fools_b.sum(),
   }
-  assert found.values() == pytest.approx(expected)
-  assert 0 < found.correction_by_method.value < 1
-  assert found.adversarial_error_of_baseline.value > found.clean_error_of_baseline.value
+  assert result.values() == pytest.approx(expected)
+  assert 0 < result.correction_by_method.value < 1
+  assert result.adversarial_error_of_baseline.value > result.clean_error_of_baseline.value
 
 
 def test_a_models_own_images_are_not_corrected_by_itself():
   images, labels = _data()
-  found = robustness(KEY, _model("one"), _model("two"), images, labels, attack=FGSM, split="toy")
-  assert found.correction_by_method.value == 0.0
-  assert found.adversarial_error_of_method.value == found.adversarial_error_of_baseline.value
+  result = robustness(KEY, _model("one"), _model("two"), images, labels, attack=FGSM, split="toy")
+  assert result.correction_by_method.value == 0.0
+  assert result.adversarial_error_of_method.value == result.adversarial_error_of_baseline.value
 
 
 def test_noise_is_drawn_from_the_key_anew_for_every_batch_and_model():
@@ -150,7 +151,7 @@ def test_cards_say_how_the_images_were_made_and_of_whom():
   one, other = run(FGSM), run(fgsm(0.05, loss="margin"))
   card = one.correction_by_method.card
   assert card.attack == "FGSM, loss cross_entropy, epsilon 0.05 on [0, 1]"
-  assert card.subject == "adversarial images of cnn, judged by winn"
+  assert card.subject == "adversarial images of cnn, classified by winn"
   assert (card.split, card.generated, card.seed) == ("toy/test", 83, 3)
   assert card.quantisation.startswith("none")
   assert one.clean_error_of_method.card.attack is None
@@ -162,7 +163,7 @@ def test_cards_say_how_the_images_were_made_and_of_whom():
   assert compare(one.clean_error_of_method, other.clean_error_of_method) == 0.0
 
 
-def test_the_share_of_images_that_cross_entropy_says_nothing_about_is_told():
+def test_the_share_of_images_that_cross_entropy_says_nothing_about_is_counted():
   images, labels = _data()
   shares = lambda model: {
     name: number.value for name, number in gradient_shares(model, images, labels, split="toy", batch=50).items()
@@ -190,7 +191,7 @@ def test_images_and_labels_that_do_not_fit_are_refused():
     run(images, labels.astype(float))
 
 
-# Telling
+# Tables
 
 
 def _results(method, attack, rates, baseline="Baseline CNN"):

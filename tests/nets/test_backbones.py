@@ -33,10 +33,10 @@ ROWS = {
 }
 IMAGES = jax.random.uniform(jax.random.key(1), (3, 7, 5, 2), minval=-1.0, maxval=1.0)
 STEP = 1e-2  # of the finite difference
-HASTE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # it runs once
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # it runs once
 
 
-class Findings(NamedTuple):
+class Results(NamedTuple):
   params: dict
   whole: tuple  # (logits, aux) of three images
   alone: tuple  # of the second alone
@@ -53,9 +53,9 @@ def row(request):
 
 
 @pytest.fixture(scope="module")
-def found(row) -> Findings:
-  net = row.make(classes=3)
-  half, drop = row.make(classes=3, dtype=jnp.bfloat16), row.make(classes=3, dropout=0.5)
+def results(row) -> Results:
+  net = row.make(head_classes=3)
+  half, drop = row.make(head_classes=3, dtype=jnp.bfloat16), row.make(head_classes=3, dropout=0.5)
   rng = np.random.default_rng(0)
   shapes = jax.eval_shape(net.init, jax.random.key(0), IMAGES)
   draw = lambda: jax.tree.map(lambda a: np.asarray(0.5 * rng.normal(size=a.shape), np.float32), shapes)
@@ -65,65 +65,66 @@ def found(row) -> Findings:
     slopes = jax.grad(lambda x: net.apply(params, x)[0].sum())(images)
     return (slopes**2).sum() + (net.apply(params, images)[1]["class_logits"] ** 2).sum()
 
-  def find(params, direction, images):
+  def measure(params, direction, images):
     along = jnp.array([-STEP, 0.0, STEP])
     line = jax.tree.map(lambda a, b: a[None] + along.reshape(-1, *[1] * a.ndim) * b[None], params, direction)
     values, gradients = jax.lax.map(lambda params: jax.value_and_grad(loss)(params, images), line)
     gradient = jax.tree.map(lambda a: a[1], gradients)
     key_a, key_b = jax.random.split(jax.random.key(0))
-    return Findings(
+    dropped = lambda key: drop.apply(params, images, train=True, rngs={"dropout": key})
+    return Results(
       params,
       net.apply(params, images),
       net.apply(params, images[1:2]),
       half.apply(params, images),
-      jax.vmap(lambda key: drop.apply(params, images, rngs={"dropout": key}))(jnp.stack([key_a, key_a, key_b])),
+      jax.vmap(dropped)(jnp.stack([key_a, key_a, key_b])),
       gradient,
       sum((a * b).sum() for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True)),
       (values[2] - values[0]) / (2 * STEP),
     )
 
-  return jax.jit(find).lower(params, direction, IMAGES).compile(compiler_options=HASTE)(params, direction, IMAGES)
+  return jax.jit(measure).lower(params, direction, IMAGES).compile(compiler_options=QUICKLY)(params, direction, IMAGES)
 
 
-def test_an_odd_size_gives_float32_logits_class_logits_and_features(found):
-  logits, aux = found.whole
+def test_an_odd_size_gives_float32_logits_class_logits_and_features(results):
+  logits, aux = results.whole
   assert logits.shape == (3,)
   assert aux["class_logits"].shape == (3, 3)
   assert aux["features"].ndim == 2
   assert aux["features"].shape[0] == 3
-  assert {leaf.dtype for leaf in jax.tree.leaves((found.whole, found.params))} == {jnp.dtype(jnp.float32)}
+  assert {leaf.dtype for leaf in jax.tree.leaves((results.whole, results.params))} == {jnp.dtype(jnp.float32)}
 
 
-def test_an_images_numbers_do_not_depend_on_the_batch(found):
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1:2], b, rtol=1e-4, atol=1e-5), found.whole, found.alone)
+def test_an_images_numbers_do_not_depend_on_the_batch(results):
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1:2], b, rtol=1e-4, atol=1e-5), results.whole, results.alone)
 
 
-def test_images_differ_in_their_logits(found):
-  assert len(np.unique(np.asarray(found.whole[0]).round(4))) == 3
+def test_images_differ_in_their_logits(results):
+  assert len(np.unique(np.asarray(results.whole[0]).round(4))) == 3
 
 
-def test_bfloat16_is_finite_near_float32_and_ends_in_float32(found):
-  assert {leaf.dtype for leaf in jax.tree.leaves(found.half)} == {jnp.dtype(jnp.float32)}
-  for exact, half in zip(jax.tree.leaves(found.whole), jax.tree.leaves(found.half), strict=True):
+def test_bfloat16_is_finite_near_float32_and_ends_in_float32(results):
+  assert {leaf.dtype for leaf in jax.tree.leaves(results.half)} == {jnp.dtype(jnp.float32)}
+  for exact, half in zip(jax.tree.leaves(results.whole), jax.tree.leaves(results.half), strict=True):
     assert np.linalg.norm(half - exact) < 0.05 * np.linalg.norm(exact)
     assert (np.asarray(half) != np.asarray(exact)).any()
 
 
-def test_without_a_key_dropout_is_not_there(row):
+def test_outside_training_there_is_no_dropout(row):
   params = jax.eval_shape(row.make().init, jax.random.key(0), IMAGES)
   program = lambda net: str(jax.make_jaxpr(net.apply)(params, IMAGES))
   assert program(row.make(dropout=0.5)) == program(row.make())
 
 
-def test_with_a_key_dropout_changes_the_logits_and_the_key_decides_how(found):
-  first, again, other = found.dropped[0]
+def test_in_training_dropout_changes_the_logits_and_the_key_decides_how(results):
+  first, again, other = results.dropped[0]
   np.testing.assert_array_equal(first, again)
-  assert np.abs(first - found.whole[0]).max() > 1e-3
+  assert np.abs(first - results.whole[0]).max() > 1e-3
   assert np.abs(first - other).max() > 1e-3
 
 
-def test_a_gradient_reaches_every_parameter(found):
-  for path, leaf in jax.tree_util.tree_leaves_with_path(found.gradient):
+def test_a_gradient_reaches_every_parameter(results):
+  for path, leaf in jax.tree_util.tree_leaves_with_path(results.gradient):
     if path[-2].key == "Dense_0" and path[-1].key == "bias":
       assert not leaf.any()  # of f: a constant has no slope
     else:
@@ -131,10 +132,10 @@ def test_a_gradient_reaches_every_parameter(found):
       assert np.abs(leaf).max() > 1e-6, path
 
 
-def test_the_gradient_of_a_penalty_is_that_of_finite_differences(row, found):
+def test_the_gradient_of_a_penalty_is_that_of_finite_differences(row, results):
   if not row.smooth:
     pytest.skip("differences do not fit a ReLU's kinks; its convolutions are tried in tests/ops/test_conv.py")
-  np.testing.assert_allclose(found.slope, found.difference, rtol=0.02)
+  np.testing.assert_allclose(results.slope, results.difference, rtol=0.02)
 
 
 def test_the_smallest_side_is_taken_and_one_less_is_refused_with_what_to_do(row):
@@ -142,8 +143,8 @@ def test_the_smallest_side_is_taken_and_one_less_is_refused_with_what_to_do(row)
   (logits, aux), _ = shapes(row.least)
   assert logits.shape == (1,)
   assert set(aux) == {"features"}
-  said = f"images {row.least - 1}x{row.least - 1} do not survive .* or sides of at least {row.least}"
-  with pytest.raises(ValueError, match=said):
+  message = f"images {row.least - 1}x{row.least - 1} do not survive .* or sides of at least {row.least}"
+  with pytest.raises(ValueError, match=message):
     shapes(row.least - 1)
 
 

@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from genjax.nets.biggan import Attention, BigGANCritic, BigGANGenerator, ConditionalNorm
 
 KEY = jax.random.key(0)
-MOVING = ["batch_stats", "spectral"]
+TRAIN = {"train": True, "mutable": ["batch_stats", "spectral"]}
 
 
 def _start(net, *args):
@@ -49,12 +49,12 @@ def test_the_generators_of_cifar10_have_as_many_parameters_as_by_hand():
   ends = (128 + 1) * 16 * 256 + 2 * 256 + _conv(3, 256, 3)
   net = BigGANGenerator((32, 32, 3))
   assert _count(net, jnp.zeros((1, 128))) == units + ends + 3 * 2 * 2 * 256 == 4_276_739  # SN-GAN's
-  told = (jnp.zeros((1, 128)), jnp.zeros(1, jnp.int32))
-  assert _count(net.clone(classes=10), *told) == units + ends + 3 * 2 * 2 * 128 * 256 + 10 * 128
+  labelled = (jnp.zeros((1, 128)), jnp.zeros(1, jnp.int32))
+  assert _count(net.clone(classes=10), *labelled) == units + ends + 3 * 2 * 2 * 128 * 256 + 10 * 128
   parts = units + (32 + 1) * 16 * 256 + 2 * 256 + _conv(3, 256, 3) + 3 * 2 * 2 * (128 + 32) * 256 + 10 * 128
-  assert _count(net.clone(classes=10, hierarchical=True), *told) == parts
+  assert _count(net.clone(classes=10, hierarchical=True), *labelled) == parts
   attention = 256 * (32 + 32 + 128) + 128 * 256 + 1
-  assert _count(net.clone(attention=16), told[0]) == 4_276_739 + attention
+  assert _count(net.clone(attention=16), labelled[0]) == 4_276_739 + attention
 
 
 def test_the_critic_of_cifar10_has_as_many_parameters_as_by_hand():
@@ -67,7 +67,8 @@ def test_the_critic_of_cifar10_has_as_many_parameters_as_by_hand():
 
 def _settled(net, x, passes=80):
   variables = _start(net, x)
-  step = jax.jit(lambda variables: variables | net.apply(variables, x, mutable=["spectral"])[1])
+  train = net.clone(train=True)
+  step = jax.jit(lambda variables: variables | train.apply(variables, x, mutable=["spectral"])[1])
   for _ in range(passes):
     variables = step(variables)
   return variables
@@ -105,34 +106,34 @@ def test_attention_is_the_identity_while_gamma_is_0():
 
 
 def test_a_conditional_norm_scales_and_shifts_the_same_statistics_by_the_label():
-  net, x, told = ConditionalNorm(), 3 * _normal(1, 4, 3, 3, 5) + 1, _normal(2, 4, 6)
-  variables = _start(net, x, told)
+  net, x, condition = ConditionalNorm(), 3 * _normal(1, 4, 3, 3, 5) + 1, _normal(2, 4, 6)
+  variables = _start(net, x, condition)
   for name in ("scale", "offset"):
     kernel = variables["params"][name]["kernel"]
     variables["spectral"][name]["u"] = jnp.asarray(np.linalg.svd(kernel)[2][0], jnp.float32)
-  y, moved = _run(net, variables, x, told, mutable=["batch_stats"])
+  y, after = _run(net.clone(train=True), variables, x, condition, mutable=["batch_stats", "spectral"])
   flat = np.asarray(x, np.float64)
   normed = (flat - flat.mean((0, 1, 2))) / np.sqrt(flat.var((0, 1, 2)) + 1e-5)
   scale, offset = (
-    np.asarray(told) @ (np.asarray(kernel) / np.linalg.svd(kernel)[1][0])
+    np.asarray(condition) @ (np.asarray(kernel) / np.linalg.svd(kernel)[1][0])
     for kernel in (variables["params"][name]["kernel"] for name in ("scale", "offset"))
   )
   expected = normed * (1 + scale[:, None, None]) + offset[:, None, None]
   np.testing.assert_allclose(y, expected, rtol=1e-3, atol=1e-3)
-  np.testing.assert_allclose(moved["batch_stats"]["BatchNorm_0"]["mean"], 0.1 * flat.mean((0, 1, 2)), rtol=1e-4)
-  averaged = _run(net, variables, x, told)
+  np.testing.assert_allclose(after["batch_stats"]["BatchNorm_0"]["mean"], 0.1 * flat.mean((0, 1, 2)), rtol=1e-4)
+  averaged = _run(net, variables, x, condition)
   np.testing.assert_allclose(
     averaged, flat / np.sqrt(1 + 1e-5) * (1 + scale[:, None, None]) + offset[:, None, None], rtol=1e-3, atol=1e-3
   )
 
 
-def test_a_norm_that_is_told_the_same_treats_all_images_alike():
-  net, x = ConditionalNorm(), jnp.tile(_normal(1, 1, 3, 3, 5), (2, 1, 1, 1))
-  told = jnp.tile(_normal(2, 1, 6), (2, 1))
-  variables = _start(net, x, told)
-  y, _ = _run(net, variables, x, told, mutable=["batch_stats"])
+def test_a_norm_of_one_condition_treats_all_images_alike():
+  net, x = ConditionalNorm(train=True), jnp.tile(_normal(1, 1, 3, 3, 5), (2, 1, 1, 1))
+  condition, mutable = jnp.tile(_normal(2, 1, 6), (2, 1)), ["batch_stats", "spectral"]
+  variables = _start(net, x, condition)
+  y, _ = _run(net, variables, x, condition, mutable=mutable)
   np.testing.assert_allclose(y[0], y[1], rtol=1e-6)
-  other, _ = _run(net, variables, x, told.at[1].add(1.0), mutable=["batch_stats"])
+  other, _ = _run(net, variables, x, condition.at[1].add(1.0), mutable=mutable)
   np.testing.assert_allclose(other[0], y[0], rtol=1e-5, atol=1e-6)
   assert jnp.abs(other[1] - y[1]).max() > 0.1
 
@@ -147,28 +148,30 @@ def generator():
 
 def test_labels_and_every_part_of_the_latent_change_their_own_image(generator):
   net, variables, latent, labels = generator
-  paint = jax.jit(lambda latent, labels: net.apply(variables, latent, labels))  # averaged statistics: images are apart
-  images = paint(latent, labels)
+  generate = jax.jit(
+    lambda latent, labels: net.apply(variables, latent, labels)
+  )  # running statistics: images are apart
+  images = generate(latent, labels)
   assert images.shape == (3, 8, 8, 1)
   assert images.dtype == jnp.float32
   assert jnp.abs(images).max() <= 1
   changed = lambda other: (jnp.abs(other - images).max((1, 2, 3)) > 1e-4).tolist()
-  assert changed(paint(latent, labels.at[1].set(2))) == [False, True, False]
+  assert changed(generate(latent, labels.at[1].set(2))) == [False, True, False]
   for part in range(3):
-    assert changed(paint(latent.at[1, 2 * part].add(1.0), labels)) == [False, True, False]
+    assert changed(generate(latent.at[1, 2 * part].add(1.0), labels)) == [False, True, False]
 
 
 def test_gradients_reach_every_parameter_of_the_generator(generator):
   net, variables, latent, labels = generator
 
   def cost(params):
-    images, _ = net.apply(variables | {"params": params}, latent, labels, mutable=MOVING)
+    images, _ = net.apply(variables | {"params": params}, latent, labels, **TRAIN)
     return (images**2).sum() + images[0, 0, 0, 0]
 
   gradients = jax.jit(jax.grad(cost))(variables["params"])
   for path, leaf in jax.tree.leaves_with_path(gradients):
     assert jnp.isfinite(leaf).all(), path
-    shifts_before_norm = path[-1].key == "bias" and path[-2].key == "conv_0"  # the norm after it takes them back
+    shifts_before_norm = path[-1].key == "bias" and path[-2].key == "conv_0"  # the norm after it removes them
     assert shifts_before_norm or jnp.abs(leaf).max() > 0, path
 
 
@@ -199,13 +202,13 @@ def test_a_critics_logit_is_linear_in_the_features_with_the_labels_own_vector():
   np.testing.assert_allclose(logits - direct, difference, rtol=1e-3, atol=1e-5)
 
 
-def test_every_weight_has_a_vector_that_moves_in_training_only(generator):
+def test_every_weight_has_a_vector_that_is_updated_in_training(generator):
   net, variables, latent, labels = generator
   kernels = [path[:-1] for path, _ in jax.tree.leaves_with_path(variables["params"]) if path[-1].key == "kernel"]
   vectors = [path[:-1] for path, _ in jax.tree.leaves_with_path(variables["spectral"])]
   assert kernels == vectors
-  _, moved = _run(net, variables, latent, labels, mutable=MOVING)
-  for old, new in zip(jax.tree.leaves(variables["spectral"]), jax.tree.leaves(moved["spectral"]), strict=True):
+  _, after = _run(net, variables, latent, labels, **TRAIN)
+  for old, new in zip(jax.tree.leaves(variables["spectral"]), jax.tree.leaves(after["spectral"]), strict=True):
     assert old.size == 1 or not np.array_equal(old, new)
 
 
@@ -216,11 +219,11 @@ def test_statistics_over_eight_devices_are_those_of_one(generator):
   mesh = Mesh(np.array(jax.devices()), ("data",))
   spread = jax.device_put((latent, labels), NamedSharding(mesh, PartitionSpec("data")))
   everywhere = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
-  alone = _run(net, variables, latent, labels, mutable=MOVING)
+  alone = _run(net, variables, latent, labels, **TRAIN)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
     alone,
-    _run(net, everywhere, *spread, mutable=MOVING),
+    _run(net, everywhere, *spread, **TRAIN),
   )
 
 

@@ -33,10 +33,10 @@ def shapes(net, side):
   ],
 )
 def test_parameters_and_features_are_as_published(net, side, parameters, size):
-  found, features = shapes(net, side)
+  count, features = shapes(net, side)
   assert features == (2, size)
   if parameters is not None:
-    assert found == parameters
+    assert count == parameters
 
 
 def test_batch_norm_is_torchs_with_an_unbiased_running_variance():
@@ -44,12 +44,12 @@ def test_batch_norm_is_torchs_with_an_unbiased_running_variance():
   net = BatchNorm()
   variables = net.init(jax.random.key(0), x, True)
   np.testing.assert_array_equal(variables["batch_stats"]["mean"], 0)
-  y, moved = net.apply(variables, x, True, mutable=["batch_stats"])
+  y, after = net.apply(variables, x, True, mutable=["batch_stats"])
   mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
   np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-5), rtol=1e-4, atol=1e-5)
-  np.testing.assert_allclose(moved["batch_stats"]["mean"], 0.1 * mean, rtol=1e-5)
-  np.testing.assert_allclose(moved["batch_stats"]["var"], 0.9 + 0.1 * var * 60 / 59, rtol=1e-5)
-  still = net.apply({**variables, **moved}, x, False)
+  np.testing.assert_allclose(after["batch_stats"]["mean"], 0.1 * mean, rtol=1e-5)
+  np.testing.assert_allclose(after["batch_stats"]["var"], 0.9 + 0.1 * var * 60 / 59, rtol=1e-5)
+  still = net.apply({**variables, **after}, x, False)
   expected = (x - 0.1 * mean) / np.sqrt(0.9 + 0.1 * var * 60 / 59 + 1e-5)
   np.testing.assert_allclose(still, expected, rtol=1e-4, atol=1e-5)
 
@@ -57,8 +57,8 @@ def test_batch_norm_is_torchs_with_an_unbiased_running_variance():
 def test_batch_norm_does_not_cancel_far_from_zero():
   x = (1000 + np.random.default_rng(0).normal(size=(8, 4, 4, 1))).astype(np.float32)
   y = BatchNorm().apply(BatchNorm().init(jax.random.key(0), x, True), x, True, mutable=["batch_stats"])[0]
-  wide = x.astype(np.float64)
-  np.testing.assert_allclose(y, (wide - wide.mean()) / np.sqrt(wide.var() + 1e-5), atol=2e-3)
+  exact = x.astype(np.float64)
+  np.testing.assert_allclose(y, (exact - exact.mean()) / np.sqrt(exact.var() + 1e-5), atol=2e-3)
 
 
 def test_batch_norm_over_a_mesh_is_that_of_the_whole_batch():
@@ -106,10 +106,10 @@ def test_dropblock_counts_calls_in_training_only_and_the_legacy_switch_holds_it_
   variables = SMALL.init({"params": jax.random.key(1), "dropout": jax.random.key(2)}, images)
   assert variables["counter"]["calls"] == 0
   mutable = ["batch_stats", "counter"]
-  _, moved = SMALL.apply(variables, images, train=True, rngs={"dropout": jax.random.key(3)}, mutable=mutable)
-  assert moved["counter"]["calls"] == 1
-  _, moved = SMALL.apply(variables, images, train=False, mutable=mutable)
-  assert moved["counter"]["calls"] == 0
+  _, after = SMALL.apply(variables, images, train=True, rngs={"dropout": jax.random.key(3)}, mutable=mutable)
+  assert after["counter"]["calls"] == 1
+  _, after = SMALL.apply(variables, images, train=False, mutable=mutable)
+  assert after["counter"]["calls"] == 0
   late = {**variables, "counter": {"calls": jnp.int32(10**6)}}
   net = SMALL.clone(drop_over=1.0, drop=0.5)
   zeros = lambda net: float(
@@ -122,9 +122,9 @@ def test_dropblock_counts_calls_in_training_only_and_the_legacy_switch_holds_it_
 def test_bfloat16_convolutions_give_float32_features_near_those_of_float32():
   images = jax.random.normal(jax.random.key(0), (4, 32, 32, 3))
   variables = SMALL.init(jax.random.key(1), images)
-  wide, narrow = (SMALL.clone(dtype=dtype).apply(variables, images)[0] for dtype in (jnp.float32, jnp.bfloat16))
-  assert narrow.dtype == jnp.float32
-  assert jnp.abs(wide - narrow).max() < 0.1 * jnp.abs(wide).max()
+  exact, half = (SMALL.clone(dtype=dtype).apply(variables, images)[0] for dtype in (jnp.float32, jnp.bfloat16))
+  assert half.dtype == jnp.float32
+  assert jnp.abs(exact - half).max() < 0.1 * jnp.abs(exact).max()
 
 
 def test_relation_scores_lie_between_0_and_1_and_follow_the_names_of_classes():

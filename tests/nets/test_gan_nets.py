@@ -64,21 +64,21 @@ def test_small_images_are_images(norm):
   assert aux["features"].shape == (3, 2 * 2 * 16)
 
 
-def test_batch_statistics_are_used_where_they_may_be_written_and_averaged_ones_elsewhere():
+def test_statistics_of_the_batch_are_used_in_training_and_running_ones_elsewhere():
   net = DCGANCritic((4, 8))
   images = jax.random.normal(KEY, (6, 8, 8, 1))
   variables = _start(net, images)
-  (trained, _), moved = net.apply(variables, images, mutable=["batch_stats"])
+  (trained, _), after = net.apply(variables, images, train=True, mutable=["batch_stats"])
   alone, _ = net.apply(variables, images[:1])
   np.testing.assert_allclose(alone[0], net.apply(variables, images)[0][0], rtol=1e-5)  # no image sees another
-  (fewer, _), _ = net.apply(variables, images[:2], mutable=["batch_stats"])
+  (fewer, _), _ = net.apply(variables, images[:2], train=True, mutable=["batch_stats"])
   assert not np.allclose(fewer, trained[:2], rtol=1e-3)
-  old, new = (jax.tree.leaves(tree["batch_stats"]) for tree in (variables, moved))
+  old, new = (jax.tree.leaves(tree["batch_stats"]) for tree in (variables, after))
   assert all(not np.array_equal(a, b) for a, b in zip(old, new, strict=True))
 
 
 @pytest.mark.parametrize("norm", ["layer", "none"])
-def test_a_critic_without_batch_statistics_judges_each_image_alone(norm):
+def test_a_critic_without_batch_statistics_sees_each_image_alone(norm):
   net = DCGANCritic((4, 8), norm=norm)
   images = jax.random.normal(KEY, (6, 8, 8, 1))
   variables = _start(net, images)
@@ -117,15 +117,6 @@ def test_a_label_changes_the_image_and_its_logit(name):
   assert len(set(np.asarray(logits).tolist())) == 3
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_labels_and_classes_come_together(name):
-  generator, critic = NETS[name]
-  with pytest.raises(ValueError, match="the net got no labels and has classes=3"):
-    generator.init(KEY, jnp.ones((1, 2)))
-  with pytest.raises(ValueError, match="the net got labels and has classes=None"):
-    critic.clone(classes=None).init(KEY, jnp.ones((1, 4, 4, 1)), jnp.zeros(1, int))
-
-
 def test_the_projection_is_the_products_of_features_and_the_labels_vector():
   critic = MLPCritic((4,), classes=3)
   images, labels = jax.random.normal(KEY, (3, 2, 2, 1)), jnp.array([2, 0, 1])
@@ -140,7 +131,7 @@ def test_the_projection_is_the_products_of_features_and_the_labels_vector():
 
 
 @pytest.mark.parametrize("critic", [MLPCritic((4,), kernels=2), DCGANCritic((4, 8), norm="none", kernels=2)])
-def test_minibatch_discrimination_tells_a_critic_that_images_are_alike(critic):
+def test_minibatch_discrimination_shows_a_critic_that_images_are_alike(critic):
   images = jax.random.normal(KEY, (3, 4, 4, 1))
   variables = _start(critic, images)
   variables["params"]["Discrimination_0"]["projection"] *= 30  # at the start all images are near one another

@@ -22,7 +22,7 @@ def _linear(layer, x):
   return np.asarray(x, np.float64) @ np.asarray(layer["kernel"], np.float64) + np.asarray(layer["bias"], np.float64)
 
 
-def test_without_classes_f_is_a_linear_layer_on_the_features():
+def test_without_class_logits_f_is_a_linear_layer_on_the_features():
   params, logits, aux = _made()
   assert set(params) == {"Dense_0"}
   assert set(aux) == {"features"}
@@ -30,7 +30,7 @@ def test_without_classes_f_is_a_linear_layer_on_the_features():
 
 
 def test_f_is_a_linear_layer_on_the_class_logits_as_in_the_released_code():
-  params, logits, aux = _made(classes=4)
+  params, logits, aux = _made(head_classes=4)
   classes = _linear(params["classes"], FEATURES)
   np.testing.assert_allclose(aux["class_logits"], classes, rtol=1e-5, atol=1e-5)
   assert params["Dense_0"]["kernel"].shape == (4, 1)
@@ -38,25 +38,25 @@ def test_f_is_a_linear_layer_on_the_class_logits_as_in_the_released_code():
 
 
 def test_f_on_the_features_does_not_see_the_class_logits():
-  params, logits, aux = _made(classes=4, f_on="features")
+  params, logits, aux = _made(head_classes=4, f_on="features")
   np.testing.assert_allclose(aux["class_logits"], _linear(params["classes"], FEATURES), rtol=1e-5, atol=1e-5)
   np.testing.assert_allclose(logits, _linear(params["Dense_0"], FEATURES)[:, 0], rtol=1e-5, atol=1e-5)
 
 
 def test_features_of_a_bfloat16_trunk_become_float32():
-  logits, aux = Head(classes=2).init_with_output(jax.random.key(0), FEATURES.astype(jnp.bfloat16))[0]
+  logits, aux = Head(head_classes=2).init_with_output(jax.random.key(0), FEATURES.astype(jnp.bfloat16))[0]
   assert {logits.dtype, aux["features"].dtype, aux["class_logits"].dtype} == {jnp.dtype(jnp.float32)}
 
 
 @pytest.mark.parametrize(
-  ("attributes", "said"),
+  ("attributes", "message"),
   [
     ({"f_on": "logit"}, "f_on 'logit'; use 'logits'"),
-    ({"classes": 1}, "classes 1; use at least 2, or None"),
+    ({"head_classes": 1}, "head_classes 1; use at least 2, or None"),
   ],
 )
-def test_a_head_that_does_not_exist_is_refused(attributes, said):
-  with pytest.raises(ValueError, match=said):
+def test_a_head_that_does_not_exist_is_refused(attributes, message):
+  with pytest.raises(ValueError, match=message):
     Head(**attributes).init(jax.random.key(0), FEATURES)
 
 
@@ -79,16 +79,16 @@ def test_convnet_keeps_the_names_and_first_values_of_its_parameters():
 # Dropout
 
 
-def test_without_a_key_nothing_is_dropped_and_with_one_a_rate_of_it():
+def test_outside_training_nothing_is_dropped_and_in_training_a_share_of_the_values():
   x = jnp.ones((100, 100))
   drop = Drop(0.25)
-  assert (drop.apply({}, x) == 1).all()
-  dropped = np.asarray(drop.apply({}, x, rngs={"dropout": jax.random.key(0)}), np.float64)
+  assert (drop.apply({}, x, False) == 1).all()
+  dropped = np.asarray(drop.apply({}, x, True, rngs={"dropout": jax.random.key(0)}), np.float64)
   np.testing.assert_allclose(np.unique(dropped), [0, 4 / 3], rtol=1e-6)
   assert abs((dropped == 0).mean() - 0.25) < 4 * np.sqrt(0.25 * 0.75 / x.size)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
-def test_a_rate_that_is_none_is_refused(rate):
+def test_a_rate_out_of_range_is_refused(rate):
   with pytest.raises(ValueError, match=r"is not in \[0, 1\)"):
-    Drop(rate).apply({}, FEATURES)
+    Drop(rate).apply({}, FEATURES, False)

@@ -109,6 +109,6 @@ def test_the_gaussian_has_its_deviation_and_is_clipped():
   assert images.shape == (1000, 10, 10, 1)
   assert abs(images.std() - 0.3) < 0.003  # clipping at 3.3 deviations takes 0.0004 of it
   assert abs(images.mean()) < 4 * 0.3 / np.sqrt(images.size)
-  wide = _draw(gaussian((10, 10, 1), std=2.0), 0, 100)
-  assert wide.min() == -1
-  assert wide.max() == 1
+  images = _draw(gaussian((10, 10, 1), std=2.0), 0, 100)
+  assert images.min() == -1
+  assert images.max() == 1

@@ -26,8 +26,8 @@ def _trunk(channels, widths, units):
 
 def test_resnet_32_for_mnist_has_the_463877_parameters_of_the_released_code():
   assert _trunk(1, (16, 32, 64), 5) + (64 + 1) * 10 + (10 + 1) == 463_877
-  assert _count(ResNet32(classes=10), (28, 28, 1)) == 463_877
-  assert _count(ResNet32(classes=10, f_on="features"), (28, 28, 1)) == 463_877 - 11 + 65
+  assert _count(ResNet32(head_classes=10), (28, 28, 1)) == 463_877
+  assert _count(ResNet32(head_classes=10, f_on="features"), (28, 28, 1)) == 463_877 - 11 + 65
   assert _count(ResNet32(), (28, 28, 1)) == 463_877 - 661 + 65
 
 

@@ -83,12 +83,12 @@ def generator():
 
 def test_labels_and_latents_change_their_own_image(generator):
   net, variables, latent, labels = generator
-  paint = jax.jit(partial(net.apply, variables))
-  images = paint(latent, labels)
+  generate = jax.jit(partial(net.apply, variables))
+  images = generate(latent, labels)
   assert images.shape == (3, 8, 8, 1)
   changed = lambda other: (jnp.abs(other - images).max((1, 2, 3)) > 1e-4).tolist()
-  assert changed(paint(latent, labels.at[1].set(2))) == [False, True, False]
-  assert changed(paint(latent.at[2].add(1.0), labels)) == [False, False, True]
+  assert changed(generate(latent, labels.at[1].set(2))) == [False, True, False]
+  assert changed(generate(latent.at[2].add(1.0), labels)) == [False, False, True]
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ def test_for_mnist_it_has_the_parameters_worked_out_by_hand():
   norms = 2 * (64 + 128 + 256)  # none after the first convolution
   head = (2 * 2 * 256 + 1) * 10 + (10 + 1)  # 28, 14, 7, 4, 2; ten class logits, f on them
   assert convolutions + norms + head == 1_087_637
-  shapes = _shapes(VanillaNet(classes=10), (28, 28, 1))
+  shapes = _shapes(VanillaNet(head_classes=10), (28, 28, 1))
   assert sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes)) == 1_087_637
   assert [shapes[f"LayerNorm_{i}"]["scale"].shape for i in range(3)] == [(64,), (128,), (256,)]
 

@@ -1,4 +1,4 @@
-"""The layers of ViTGAN: kept singular values, tied and convolved attention, modulated norms, tokens, painted pixels."""
+"""The layers of ViTGAN: kept singular values, tied and convolved attention, modulated norms, tokens, patches."""
 
 from functools import partial
 
@@ -56,17 +56,17 @@ def test_sigma_init_is_the_first_singular_value_of_the_first_weights(shape, equa
 @pytest.mark.parametrize("norm", ["isn", "sn"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_sigma_stays_what_it_was_after_any_number_of_updates(shape, norm):
-  net = Kernel(shape, norm)
+  net, train = Kernel(shape, norm), Kernel(shape, norm, train=True)
   variables = _start(net)
   wanted = float(variables["spectral"]["sigma_init"]) if norm == "isn" else 1.0
 
   def step(variables, key):
-    change = jax.random.normal(key, shape) * 0.02  # ten times as far as Adam's steps at the paper's rate
+    change = jax.random.normal(key, shape) * 0.02  # ten times as far as Adam's steps at the paper's learning rate
     variables = variables | {"params": {"kernel": variables["params"]["kernel"] + change}}
-    kernel, moved = net.apply(variables, mutable=["spectral"])
-    return variables | moved, kernel
+    kernel, after = train.apply(variables, mutable=["spectral"])
+    return variables | after, kernel
 
-  still = lambda variables, _: (variables | net.apply(variables, mutable=["spectral"])[1], None)
+  still = lambda variables, _: (variables | train.apply(variables, mutable=["spectral"])[1], None)
   keys = jax.random.split(jax.random.key(1), 100)
   variables, kernels = _jit(lambda variables: lax.scan(step, variables, keys))(variables)
   for kernel in np.asarray(kernels):
@@ -76,7 +76,7 @@ def test_sigma_stays_what_it_was_after_any_number_of_updates(shape, norm):
 
 
 def test_power_iteration_finds_the_singular_vector_of_quite_other_weights():
-  net = Kernel((8, 6), "isn")
+  net = Kernel((8, 6), "isn", train=True)
   variables = _start(net)
   other = jax.random.normal(jax.random.key(5), (8, 6))
   variables = variables | {"params": {"kernel": other}}
@@ -86,15 +86,16 @@ def test_power_iteration_finds_the_singular_vector_of_quite_other_weights():
   np.testing.assert_allclose(abs(np.asarray(variables["spectral"]["u"]) @ right), 1, rtol=1e-5)
 
 
-def test_the_vector_moves_only_where_it_may_and_sigma_init_never():
+def test_the_vector_is_updated_in_training_and_sigma_init_never():
   net, x = NormedDense(5, "isn"), jax.random.normal(KEY, (3, 4))
   variables = _start(net, x)
   variables = variables | {"params": jax.tree.map(lambda leaf: leaf + 1, variables["params"])}
-  y, moved = net.apply(variables, x, mutable=["spectral"])
-  assert not np.array_equal(moved["spectral"]["u"], variables["spectral"]["u"])
-  np.testing.assert_array_equal(moved["spectral"]["sigma_init"], variables["spectral"]["sigma_init"])
-  np.testing.assert_array_equal(net.apply(variables, x), net.apply(variables, x))
-  assert not np.array_equal(net.apply(variables, x), y)
+  y, after = net.clone(train=True).apply(variables, x, mutable=["spectral"])
+  assert not np.array_equal(after["spectral"]["u"], variables["spectral"]["u"])
+  np.testing.assert_array_equal(after["spectral"]["sigma_init"], variables["spectral"]["sigma_init"])
+  still, unchanged = net.apply(variables, x, mutable=["spectral"])
+  jax.tree.map(np.testing.assert_array_equal, unchanged["spectral"], variables["spectral"])
+  assert not np.array_equal(still, y)
 
 
 @pytest.mark.parametrize("norm", ["isn", "sn"])
@@ -358,7 +359,7 @@ def test_a_code_is_the_sine_of_a_linear_layer_of_the_place():
 
 
 @pytest.mark.parametrize("equalised", [True, False])
-def test_a_painted_pixel_is_that_of_weights_modulated_for_its_token(equalised):
+def test_a_pixel_is_that_of_weights_modulated_for_its_token(equalised):
   net, y = ImplicitPatches(2, 3, hidden=5, equalised=equalised), jax.random.normal(KEY, (2, 3, 4))
   variables = _start(net, y)
   params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) + 0.1, variables["params"])
@@ -377,5 +378,5 @@ def test_a_painted_pixel_is_that_of_weights_modulated_for_its_token(equalised):
       h = codes @ kernel + params["bias"]
       h = np.where(h > 0, h, 0.2 * h) * np.sqrt(2)
       expected[b, n] = h @ (style_out[:, None] * scale(params["out"]["kernel"])) + params["out"]["bias"]
-  painted = _jit(net.apply)({"params": jax.tree.map(jnp.float32, params)}, y)
-  np.testing.assert_allclose(painted.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
+  pixels = _jit(net.apply)({"params": jax.tree.map(jnp.float32, params)}, y)
+  np.testing.assert_allclose(pixels.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)

@@ -10,7 +10,7 @@ from genjax.objectives.zoo import OBJECTIVES
 
 BATCH, SHAPE, LATENT, FEATURES = 8, (2, 2, 1), 3, 3
 SETTINGS: dict[str, dict[str, Any]] = {  # where the published number would hide the formula, or a width must be given
-  "began": {"rate": 0.5},
+  "began": {"learning_rate": 0.5},
   "fisher": {"rho": 0.5},
   "gmmn": {"widths": (1.0, 2.0)},
   "mmd_gan": {"widths": (1.0, 2.0)},
@@ -89,8 +89,8 @@ def losses(objective: Objective, key, states, both: Players, real, latent, bend:
     generator_params=both.generator,
     critic_at=lambda params: critic_of(params, bend, dtype),
   )
-  told = [term.apply(key, state, round) for term, state in zip(filter(None, objective), states, strict=True)]
-  return tuple(value for value, _ in told), tuple(state for _, state in told)
+  results = [term.apply(key, state, round) for term, state in zip(filter(None, objective), states, strict=True)]
+  return tuple(value for value, _ in results), tuple(state for _, state in results)
 
 
 def start(objective: Objective):
@@ -107,8 +107,8 @@ def played(objective: Objective, dtype: Any = None):
       return values[Players._fields.index(player)], (values, after)
 
     names = Players._fields[: len(states)]
-    told = {name: jax.grad(loss, has_aux=True)(getattr(both, name), name) for name in names}
-    values, after = told["critic"][1]
-    return values, after, {name: gradient for name, (gradient, _) in told.items()}
+    each = {name: jax.grad(loss, has_aux=True)(getattr(both, name), name) for name in names}
+    values, after = each["critic"][1]
+    return values, after, {name: grads for name, (grads, _) in each.items()}
 
   return step

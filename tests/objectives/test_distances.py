@@ -84,8 +84,8 @@ def test_a_trained_critic_on_the_line_finds_the_distance_with_a_one_sided_penalt
 
   descend = lambda slope, _: (slope - 0.05 * jax.grad(loss)(slope), None)
   slope, _ = jax.lax.scan(descend, jnp.zeros(len(widths)), length=3000)
-  found = dual(real_rows @ jnp.clip(slope, -1, 1), fake_rows @ jnp.clip(slope, -1, 1))
-  np.testing.assert_allclose(found, stats.wasserstein_distance(real, fake), rtol=1e-3)
+  distance = dual(real_rows @ jnp.clip(slope, -1, 1), fake_rows @ jnp.clip(slope, -1, 1))
+  np.testing.assert_allclose(distance, stats.wasserstein_distance(real, fake), rtol=1e-3)
 
 
 # MMD ------------------------------------------------------------------------------------------------------------------
@@ -99,8 +99,8 @@ def test_mmd_is_that_of_a_double_loop():
       [kernel(p[i], p[j]) for i, j in np.ndindex(len(p), len(p)) if i != j or not off]
     )
     cross = np.mean([kernel(a, b) for a in x for b in y])
-    told = mmd_squared(gaussian((1.0,)), jnp.asarray(x), jnp.asarray(y, jnp.float32), unbiased=unbiased)
-    np.testing.assert_allclose(told, mean(x) + mean(y) - 2 * cross, rtol=1e-4)
+    values = mmd_squared(gaussian((1.0,)), jnp.asarray(x), jnp.asarray(y, jnp.float32), unbiased=unbiased)
+    np.testing.assert_allclose(values, mean(x) + mean(y) - 2 * cross, rtol=1e-4)
 
 
 def test_mmd_is_unbiased_for_two_gaussians_of_which_it_is_known():
@@ -113,16 +113,16 @@ def test_mmd_is_unbiased_for_two_gaussians_of_which_it_is_known():
     return mmd_squared(kernel, real, fake + 1.0, unbiased=unbiased)
 
   known = 2 / np.sqrt(3) * (1 - np.exp(-1 / 6))
-  told = np.asarray(jax.jit(jax.vmap(lambda key: draw(key, True)))(keys), np.float64)
-  assert abs(told.mean() - known) < 4 * told.std() / np.sqrt(4000)
+  values = np.asarray(jax.jit(jax.vmap(lambda key: draw(key, True)))(keys), np.float64)
+  assert abs(values.mean() - known) < 4 * values.std() / np.sqrt(4000)
   biased = np.asarray(jax.jit(jax.vmap(lambda key: draw(key, False)))(keys), np.float64)
   assert biased.mean() - known > 20 * biased.std() / np.sqrt(4000)
 
 
 def test_the_energy_distance_on_the_line_is_twice_the_squared_distance_of_distribution_functions():
   real, fake = REAL[:, :1], FAKE[:, :1].astype(np.float32)
-  told = mmd_squared(energy, jnp.asarray(real), jnp.asarray(fake), unbiased=False)
-  np.testing.assert_allclose(told, stats.energy_distance(real[:, 0], fake[:, 0]) ** 2, rtol=1e-4)
+  values = mmd_squared(energy, jnp.asarray(real), jnp.asarray(fake), unbiased=False)
+  np.testing.assert_allclose(values, stats.energy_distance(real[:, 0], fake[:, 0]) ** 2, rtol=1e-4)
 
 
 def test_the_same_sample_has_distance_zero_with_gradient_zero():
@@ -145,12 +145,12 @@ def test_cramers_surrogate_and_distance_estimate_the_energy_distance():
     real, fake = jax.random.normal(key, (2, 6, 1))
     return cramer_distance(_round(real, fake + 1.0))
 
-  told = np.asarray(jax.jit(jax.vmap(draw))(keys), np.float64)
+  values = np.asarray(jax.jit(jax.vmap(draw))(keys), np.float64)
   folded = lambda mean: (
     2 * stats.norm.pdf(mean / np.sqrt(2)) * np.sqrt(2) + mean * (1 - 2 * stats.norm.cdf(-mean / np.sqrt(2)))
   )
   known = 2 * folded(1.0) - folded(0.0)
-  assert abs(told.mean() - known) < 4 * told.std() / np.sqrt(3000)
+  assert abs(values.mean() - known) < 4 * values.std() / np.sqrt(3000)
 
 
 def test_cramers_critic_is_what_its_surrogate_compares():
@@ -191,8 +191,8 @@ def test_the_multiplier_grows_while_the_second_moment_is_too_large():
 
 
 def test_reconstruction_counts_both_sides_and_asks_for_what_it_reads():
-  told = reconstruction().apply(KEY, (), _round(REAL, FAKE))[0]
-  np.testing.assert_allclose(told, 0.25 * ((REAL**2).sum(1).mean() + (FAKE**2).sum(1).mean()), rtol=1e-5)
+  values = reconstruction().apply(KEY, (), _round(REAL, FAKE))[0]
+  np.testing.assert_allclose(values, 0.25 * ((REAL**2).sum(1).mean() + (FAKE**2).sum(1).mean()), rtol=1e-5)
   bare = play(lambda images: (images.sum((1, 2, 3)), {}), _images(REAL), _images(FAKE))
   with pytest.raises(ValueError, match=r"aux\['reconstruction'\]"):
     reconstruction().apply(KEY, (), bare)

@@ -122,8 +122,8 @@ def test_any_other_critic_gives_less(name):
     quantiles = (np.arange(20_000) + 0.5) / 20_000
     real, fake = P.ppf(quantiles), Q.ppf(quantiles)
     for a, b, c in [(0, 0, 0), (0, 0.3, -0.1), (0.5, -0.5, 0), (0.1, 0.5, 0.05)]:
-      told = bound(divergence(name), jnp.asarray(a + b * real + c * real**2), jnp.asarray(a + b * fake + c * fake**2))
-      assert told < _known(name)
+      values = bound(divergence(name), jnp.asarray(a + b * real + c * real**2), jnp.asarray(a + b * fake + c * fake**2))
+      assert values < _known(name)
 
 
 @every_row
@@ -143,9 +143,9 @@ def test_a_trained_critic_comes_near_the_divergence_from_below(name):
       return w - 0.5 * jnp.linalg.solve(curvature + 1e-3 * jnp.eye(3), gradient), None
 
     weights, _ = jax.lax.scan(newton, jnp.zeros(3), length=60)
-    found = -loss(weights)
-    assert found <= _known(name) + 2e-3
-    np.testing.assert_allclose(found, _known(name), atol=4e-3)
+    reached = -loss(weights)
+    assert reached <= _known(name) + 2e-3
+    np.testing.assert_allclose(reached, _known(name), atol=4e-3)
 
 
 @every_row
@@ -195,9 +195,9 @@ def test_d2gans_best_critics_give_kl_and_reverse_kl():
     constant = alpha * (np.log(alpha) - 1) + beta * (np.log(beta) - 1)
     np.testing.assert_allclose(value, constant + alpha * _known("kl") + beta * _known("reverse_kl"), rtol=1e-3)
     slopes = jax.grad(partial(d2gan_critics, alpha=alpha, beta=beta), (0, 1, 2, 3))(*sides)
-    for r, f in ((0, 1), (2, 3)):  # at each point of a shared grid reals and fakes pull against each other
-      pull = np.interp(0.3, real, np.asarray(slopes[r]) * P.pdf(real)) + np.interp(0.3, fake, slopes[f] * Q.pdf(fake))
-      np.testing.assert_allclose(pull, 0, atol=1e-8)
+    for r, f in ((0, 1), (2, 3)):  # at each point of a shared grid the gradients of reals and fakes cancel
+      grads = np.interp(0.3, real, np.asarray(slopes[r]) * P.pdf(real)) + np.interp(0.3, fake, slopes[f] * Q.pdf(fake))
+      np.testing.assert_allclose(grads, 0, atol=1e-8)
 
 
 def test_d2gan_is_finite_at_saturated_logits():
@@ -206,8 +206,8 @@ def test_d2gan_is_finite_at_saturated_logits():
     assert np.isfinite(value)
   assert all(np.isfinite(g).all() for g in jax.grad(d2gan_critics, (0, 1, 2, 3))(far, far, far, far))
   exact = np.log(np.log1p(np.exp(np.array([-14.0, -16.0]))))
-  told = [float(d2gan_generator(jnp.zeros(1), jnp.full(1, v), beta=1.0)) + np.log(2) for v in (-14.0, -16.0)]
-  np.testing.assert_allclose(told, exact, rtol=1e-5)
+  values = [float(d2gan_generator(jnp.zeros(1), jnp.full(1, v), beta=1.0)) + np.log(2) for v in (-14.0, -16.0)]
+  np.testing.assert_allclose(values, exact, rtol=1e-5)
 
 
 def test_an_unknown_divergence_is_answered_with_those_there_are():

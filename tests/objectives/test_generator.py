@@ -56,13 +56,13 @@ def test_the_path_lengths_mean_settles_and_equal_lengths_then_cost_nothing():
 
 
 def test_mode_seeking_is_the_inverse_of_how_far_images_move_with_latents():
-  told = mode_ratio().apply(
+  value = mode_ratio().apply(
     KEY, (), _round(lambda z: 3 * jnp.tile(z.mean(-1)[:, None, None, None], (1, 2, 2, 2)), latent=jnp.abs(LATENT))
   )[0]
   z = np.abs(np.asarray(LATENT))
   other = np.roll(z, -1, axis=0)
   ratio = 3 * np.abs(z.mean(1) - other.mean(1)) / np.abs(z - other).mean(1)
-  np.testing.assert_allclose(told, 1 / (ratio.mean() + 1e-5), rtol=1e-5)
+  np.testing.assert_allclose(value, 1 / (ratio.mean() + 1e-5), rtol=1e-5)
   collapsed = lambda latent: jnp.zeros((6, 2, 2, 2)) + 0 * latent.sum()
   np.testing.assert_allclose(mode_ratio().apply(KEY, (), _round(collapsed))[0], 1e5, rtol=1e-3)
 
@@ -80,7 +80,7 @@ def test_a_denoisers_answer_is_a_target_without_gradient():
 def test_the_denoiser_learns_to_undo_noise_of_real_features():
   direction = jnp.ones(8) / 8**0.5
   real = (jax.random.normal(KEY, (256, 1)) * 3 * direction[None]).reshape(256, 2, 2, 2)
-  term = denoised_feature_matching(8, hidden=32, noise=1.0, rate=0.05)
+  term = denoised_feature_matching(8, hidden=32, noise=1.0, learning_rate=0.05)
   round = play(lambda x: (x.sum((1, 2, 3)), {"features": x.reshape(len(x), -1)}), real, real)
   state, _ = jax.lax.scan(lambda s, key: (term.apply(key, s, round)[1], None), term.init(), jax.random.split(KEY, 1500))
   assert isinstance(state, Denoiser)
@@ -92,5 +92,5 @@ def test_the_denoiser_learns_to_undo_noise_of_real_features():
 
 def test_features_that_are_missing_are_asked_for():
   bare = play(lambda x: (x.sum((1, 2, 3)), None), REAL, REAL)
-  with pytest.raises(ValueError, match=r"aux\['features'\].*tells nothing"):
+  with pytest.raises(ValueError, match=r"aux\['features'\].*returns nothing"):
     denoised_feature_matching(8).apply(KEY, denoised_feature_matching(8).init(), bare)

@@ -110,7 +110,7 @@ def test_pulling_away_is_over_different_images_and_each_ones_own_length():
 
 
 def test_began_holds_its_balance_and_its_multiplier_in_bounds():
-  term = began_critic(gamma=0.5, rate=0.1)
+  term = began_critic(gamma=0.5, learning_rate=0.1)
   at = lambda real, fake: play(
     lambda x: (-jnp.where(x[:, 0] > 0, real, fake), None), jnp.ones((2, 1)), -jnp.ones((2, 1))
   )

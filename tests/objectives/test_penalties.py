@@ -91,8 +91,8 @@ def test_the_squared_slope_is_smooth_where_it_vanishes():
 
 PENALTIES = {  # of a Term, where a round has only a critic and points
   **{
-    f"{judge.__name__} {points.__name__}": gradient_penalty(points, judge)
-    for judge in (squared, unit, at_most_unit)
+    f"{target.__name__} {points.__name__}": gradient_penalty(points, target)
+    for target in (squared, unit, at_most_unit)
     for points in (at_real, at_fake)
   },
   "eq 20": symmetric_slope(),
@@ -117,11 +117,11 @@ def test_both_forms_of_roths_penalty_agree_at_the_best_critic():
   grid = stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000).reshape(-1, 1, 1, 1)
   real, fake = jnp.asarray(grid + 0.5, jnp.float32), jnp.asarray(grid - 0.5, jnp.float32)
   critic = lambda images: (images.sum((1, 2, 3)), None)
-  told = [_penalty(critic, real, fake, term=term) for term in (symmetric_slope(), weighted_slope(jax.nn.sigmoid))]
+  value = [_penalty(critic, real, fake, term=term) for term in (symmetric_slope(), weighted_slope(jax.nn.sigmoid))]
   density = lambda x: (
     stats.norm.pdf(x, 0.5) * stats.norm.pdf(x, -0.5) / (stats.norm.pdf(x, 0.5) + stats.norm.pdf(x, -0.5))
   )
-  np.testing.assert_allclose(told, integrate.quad(density, -9, 9)[0], rtol=1e-3)
+  np.testing.assert_allclose(value, integrate.quad(density, -9, 9)[0], rtol=1e-3)
 
 
 def test_dragans_points_are_as_far_as_the_batch_is_wide():
@@ -155,11 +155,11 @@ def test_the_local_stability_term_is_the_squared_gradient_of_the_game():
   real, fake = _images(2, 3), _images(3, 3)
   at = lambda weight: lambda images: (jnp.einsum("bhwc,hwc->b", images, weight), None)
   round = play(at(WEIGHT), real, fake, critic_params=WEIGHT, critic_at=at)
-  told = critic_slope(lambda r, f: f.mean() - r.mean()).apply(KEY, (), round)[0]
-  np.testing.assert_allclose(told, (np.asarray(fake.mean(0) - real.mean(0)) ** 2).sum(), rtol=1e-5)
+  value = critic_slope(lambda r, f: f.mean() - r.mean()).apply(KEY, (), round)[0]
+  np.testing.assert_allclose(value, (np.asarray(fake.mean(0) - real.mean(0)) ** 2).sum(), rtol=1e-5)
 
 
-def test_lecam_waits_then_holds_logits_at_the_other_sides_moving_mean():
+def test_lecam_waits_then_holds_logits_at_the_other_sides_running_mean():
   constant = lambda r, f: play(
     lambda x: (jnp.where(x.sum((1, 2, 3)) > 0, r, f), None), jnp.ones((2, *SHAPE)), -jnp.ones((2, *SHAPE))
   )
@@ -214,8 +214,8 @@ def test_the_penalty_of_a_batch_is_the_mean_of_its_images_penalties():
   np.testing.assert_allclose(twice, np.mean(alone), rtol=1e-6)
 
 
-def test_points_and_judge_are_free():
-  term = gradient_penalty(points=lambda key, round: round.fake, judge=lambda squares: squares)
+def test_points_and_target_are_free():
+  term = gradient_penalty(points=lambda key, round: round.fake, target=lambda squares: squares)
   fake = _images(3, 4)
   expected = (4 * np.sum(np.square(fake), (1, 2, 3))).mean()
   np.testing.assert_allclose(_penalty(_bowl, _images(2, 4), fake, term=term), expected, rtol=1e-5)
@@ -269,7 +269,7 @@ def test_the_gradient_by_parameters_is_that_of_central_differences():
     np.testing.assert_allclose(jax.grad(penalty)(flat), numeric, rtol=1e-6, atol=1e-8)
 
 
-def test_a_bfloat16_critic_is_judged_in_float32():
+def test_a_bfloat16_critic_is_measured_in_float32():
   half = lambda images: (_linear(images.astype(jnp.bfloat16))[0].astype(jnp.bfloat16), None)
   assert slopes(half, _images(2, 3)).dtype == jnp.float32
   value = _penalty(half, _images(2, 3), _images(3, 3))

@@ -37,7 +37,7 @@ def test_the_critic_sees_each_side_once():
   assert seen == [3, 4]
 
 
-def test_bfloat16_logits_are_judged_in_float32():
+def test_bfloat16_logits_become_float32():
   half = play(lambda images: (_critic(images)[0].astype(jnp.bfloat16), None), REAL, FAKE)
   assert half.real_out.dtype == half.fake_out.dtype == jnp.float32
   value, _ = on_logits(lambda real, fake: real.mean()).apply(KEY, (), half)
@@ -105,7 +105,7 @@ def test_a_lazy_term_is_k_times_itself_once_in_k_steps():
   assert value.dtype == jnp.float32
 
 
-def test_a_lazy_terms_own_state_moves_only_when_it_is_played():
+def test_a_lazy_terms_own_state_changes_only_when_it_is_computed():
   term = every(2, _counter(1.0))
   state, values = term.init(), []
   for _ in range(6):
@@ -145,7 +145,7 @@ def test_features_are_read_real_first_in_float32():
 
 
 def test_what_is_missing_is_asked_for_by_name():
-  with pytest.raises(ValueError, match=r"reads aux\['features'\] of the critic, which tells seen"):
+  with pytest.raises(ValueError, match=r"reads aux\['features'\] of the critic, which returns seen"):
     read(ROUND, "real", "features")
   with pytest.raises(ValueError, match=r"needs latent in its Round; give it: play\(critic, real, fake, latent=...\)"):
     given(ROUND, "latent")

@@ -3,6 +3,10 @@
 All but one run op by op: the rows share their ops, and compiling every row for every test would take minutes.
 """
 
+import inspect
+import subprocess
+import sys
+import typing
 from functools import partial
 
 import jax
@@ -14,8 +18,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from players import FEATURES, LATENT, build, critic_of, data, generator_of, losses, played, players, start
 from worked import RANDOM, VALUES, Numbers
 
-from genjax import parts
-from genjax.objectives.rows import READ, ROWS, table
+from genjax.objectives.needs import READ
+from genjax.objectives.rows import ROWS, describe, table
 from genjax.objectives.terms import play
 from genjax.objectives.zoo import OBJECTIVES, f_gan, relativistic_average, winn_objective
 
@@ -23,7 +27,7 @@ KEY = jax.random.key(0)
 in_float64 = partial(jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64, True)
 every_row = pytest.mark.parametrize("name", OBJECTIVES)
 
-# What a critic that cannot tell says of everything: there, with fakes that are the reals, both players rest.
+# The logit of a critic that cannot tell: there, with fakes that are the reals, both players rest.
 LEVEL = {"least_squares": 0.5, "f_gan_kl": 1.0}  # 0 for the others
 RESTLESS = {
   "ebgan_pull_away": "features still repel",
@@ -54,8 +58,8 @@ def test_the_losses_are_those_of_numpy(name):
   objective = build(name)
   states = start(objective)
   step = lambda key, states: losses(objective, key, states, both, real, latent, 0.0)
-  for turn in range(2 if jax.tree.leaves(states) else 1):
-    expected = VALUES[name](Numbers.of(both, real, latent, states), turn)
+  for update in range(2 if jax.tree.leaves(states) else 1):
+    expected = VALUES[name](Numbers.of(both, real, latent, states), update)
     values, after = step(KEY, states)
     errors = [0.0] * len(values)
     if expected is not None and name in RANDOM:
@@ -130,7 +134,7 @@ def test_losses_and_gradients_are_finite_at_zero_gradients_and_at_saturated_logi
 
 
 @every_row
-def test_a_bfloat16_critic_is_judged_in_float32(name):
+def test_the_losses_of_a_bfloat16_critic_are_float32(name):
   both, (real, latent) = players(), data()
   values, after, gradients = played(build(name), jnp.bfloat16)(KEY, start(build(name)), both, real, latent, 1.0)
   whole, _ = losses(build(name), KEY, start(build(name)), both, real, latent)
@@ -163,29 +167,25 @@ def test_all_steps_compile_once_keep_the_form_of_their_states_and_say_the_same_o
         np.testing.assert_allclose(eight, one, rtol=1e-4, atol=1e-6, err_msg=name)
       for before, after in zip(jax.tree.leaves(states[name]), jax.tree.leaves(together[name][1]), strict=True):
         assert (before.shape, before.dtype) == (after.shape, after.dtype), name
-    states = {name: jax.device_get(told[1]) for name, told in together.items()}
+    states = {name: jax.device_get(result[1]) for name, result in together.items()}
   assert steps._cache_size() == 1
 
 
 # The table ------------------------------------------------------------------------------------------------------------
 
 
-def test_rows_and_builders_and_names_in_a_config_are_the_same():
-  assert list(ROWS) == list(OBJECTIVES) == list(parts.OBJECTIVES)
-  for name, home in parts.OBJECTIVES.items():
-    assert parts.resolve(home) is OBJECTIVES[name]
-
-
 @every_row
-def test_a_row_names_a_paper_a_formula_and_settings_that_a_gan_has(name):
-  import inspect
-
+def test_a_row_names_a_paper_a_formula_and_sections_that_a_gan_takes(name):
+  from genjax.systems import optimizers
   from genjax.systems.gan import gan
 
   row = ROWS[name]
   assert row.paper
   assert row.equation
   assert set(row.needs) <= set(inspect.signature(gan).parameters)
+  for key in {"optimizer", "generator_optimizer"} & set(row.needs):
+    section = dict(row.needs[key])
+    getattr(optimizers, section.pop("name"))(**section)
   assert set(row.reads) <= {
     "features",
     "reconstruction",
@@ -198,14 +198,23 @@ def test_a_row_names_a_paper_a_formula_and_settings_that_a_gan_has(name):
 
 
 @every_row
+def test_a_builder_takes_plain_settings_by_keyword_with_their_types(name):
+  hints = typing.get_type_hints(OBJECTIVES[name])
+  for setting in inspect.signature(OBJECTIVES[name]).parameters.values():
+    assert setting.kind is inspect.Parameter.KEYWORD_ONLY
+    assert setting.name in hints
+  assert ("pad" in hints) == ROWS[name].shifts
+
+
+@every_row
 def test_a_row_reads_what_it_says_and_nothing_else(name):
   """Every aux and every field that the row does not name is taken away."""
   both, (real, latent) = players(), data()
   aux = [word for word in ROWS[name].reads if word in ("features", "reconstruction")]
 
   def critic(images):
-    logits, told = critic_of(both.critic)(images)
-    return logits, {word: told[word] for word in aux}
+    logits, everything = critic_of(both.critic)(images)
+    return logits, {word: everything[word] for word in aux}
 
   generator = generator_of(both.generator)
   fields = {
@@ -221,39 +230,49 @@ def test_a_row_reads_what_it_says_and_nothing_else(name):
     jax.eval_shape(lambda term=term: term.apply(KEY, term.init(), round))
 
 
-def test_the_listing_tells_every_row_with_its_paper_and_what_it_needs():
+def test_the_listing_has_every_row_with_its_paper_and_what_it_needs():
   lines = table().splitlines()
   assert [line for line in lines if not line.startswith(" ")] == list(ROWS)
   assert max(map(len, lines)) <= 120
   assert sum(line.startswith("  paper") for line in lines) == len(ROWS)
-  assert any("b2=0.99" in line for line in lines)
+  assert "  needs  optimizer=adam(learning_rate=0.0001, b1=0, b2=0.9) critic_steps=5" in lines
   assert any("no divergence at 0.9" in line for line in lines)
-  told = [line for line in lines if line.startswith("  from")]
-  assert len(told) == sum(bool(row.needs) for row in ROWS.values())
-  assert sum("memory" in line for line in told) == len(told) - len(READ)
+  assert sum(line.startswith("  critic") for line in lines) == 6
+  sources = [line for line in lines if line.startswith("  from")]
+  assert len(sources) == sum(bool(row.needs) for row in ROWS.values())
+  assert sum("memory" in line for line in sources) == len(sources) - len(READ)
   assert set(READ) <= {name for name, row in ROWS.items() if row.needs}
 
 
-def test_importing_the_listing_starts_no_jax():
-  import subprocess
-  import sys
+def test_a_row_is_described_with_its_arguments_and_their_defaults():
+  assert describe("r1").splitlines()[0] == "r1"
+  assert describe("r1").splitlines()[-2:] == [
+    "  takes  --config.objective.gamma=10.0 (float)",
+    "         --config.objective.slope='image' (Literal['image', 'seen'])",
+  ]
+  assert describe("denoising").splitlines()[-4] == "  takes  --config.objective.features (int)"
+  assert describe("inn").splitlines()[-1] == "  takes  no arguments"
+  with pytest.raises(ValueError, match="no objective 'hinges'; did you mean hinge"):
+    describe("hinges")
 
+
+def test_importing_the_listing_starts_no_jax():
   code = "import sys; from genjax.objectives.rows import table; table(); assert 'jax' not in sys.modules"
   subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_name_that_is_not_there_is_answered_with_those_that_are():
   with pytest.raises(ValueError, match="reverse_kl"):
-    f_gan("kll")
+    f_gan(divergence="kll")
   with pytest.raises(ValueError, match="direct"):
-    f_gan("kl", generator="both")
+    f_gan(divergence="kl", generator="both")
   with pytest.raises(ValueError, match="least_squares"):
-    relativistic_average("square")
+    relativistic_average(loss="square")
 
 
-def test_winn_weighs_its_penalty_as_told_and_has_no_generator():
+def test_winn_weighs_its_penalty_by_its_setting_and_has_no_generator():
   both, (real, latent) = players(), data()
-  at = lambda weight: float(losses(winn_objective(weight), KEY, (((), ()),), both, real, latent)[0][0])
+  at = lambda weight: float(losses(winn_objective(weight=weight), KEY, (((), ()),), both, real, latent)[0][0])
   np.testing.assert_allclose(at(20.0) - at(10.0), at(10.0) - at(0.0), rtol=1e-5)
   assert winn_objective().generator is None
   assert FEATURES == LATENT == 3

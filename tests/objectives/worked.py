@@ -59,22 +59,22 @@ def wasserstein(n):
 
 
 def add(base: Callable, critic: Callable = lambda n: 0, generator: Callable = lambda n: 0) -> Callable:
-  return lambda n, turn: (base(n)[0] + critic(n), base(n)[1] + generator(n))
+  return lambda n, update: (base(n)[0] + critic(n), base(n)[1] + generator(n))
 
 
 def relativistic_average(loss):
-  return lambda n, turn: (loss(n.r - n.f.mean(), n.f - n.r.mean()), loss(n.f - n.r.mean(), n.r - n.f.mean()))
+  return lambda n, update: (loss(n.r - n.f.mean(), n.f - n.r.mean()), loss(n.f - n.r.mean(), n.r - n.f.mean()))
 
 
 def f_gan(activation, conjugate):
   """Table 2, as it is printed."""
-  return lambda n, turn: (
+  return lambda n, update: (
     conjugate(activation(n.f)).mean() - activation(n.r).mean(),
     -conjugate(activation(n.f)).mean(),
   )
 
 
-def f_gan_regularised(n, turn):
+def f_gan_regularised(n, update):
   t = np.log(sigmoid(n.f))  # g(v); f*''(t) = e^t / (1 - e^t)^2; dg / dv = 1 - sigmoid(v)
   weight = np.exp(t) / (1 - np.exp(t)) ** 2 * (1 - sigmoid(n.f)) ** 2
   return cross_entropy(n.r, n.f) + (weight * n.slope**2).mean(), -np.log(sigmoid(n.f)).mean()
@@ -89,15 +89,15 @@ def pulling_away(n):
   return total / (count * (count - 1))
 
 
-def began(n, turn):
+def began(n, update):
   real, fake = -n.r.mean(), -n.f.mean()
-  k = 0.0 if turn == 0 else np.clip(0.5 * (0.5 * real - fake), 0, 1)
+  k = 0.0 if update == 0 else np.clip(0.5 * (0.5 * real - fake), 0, 1)
   return real - k * fake, fake
 
 
-def fisher(n, turn):
+def fisher(n, update):
   gap, moment = n.r.mean() - n.f.mean(), (np.mean(n.r**2) + np.mean(n.f**2)) / 2
-  m = 0.0 if turn == 0 else -0.5 * (1 - moment)
+  m = 0.0 if update == 0 else -0.5 * (1 - moment)
   return -(gap + m * (1 - moment) - 0.25 * (1 - moment) ** 2), -n.f.mean()
 
 
@@ -113,13 +113,13 @@ def mmd_squared(x, y, unbiased):
   return within(x) + within(y) - 2 * np.mean([kernel(a, b) for a in x for b in y])
 
 
-def mmd_gan(n, turn):
+def mmd_gan(n, update):
   distance = mmd_squared(n.hx, n.hg, True)
   gaps = [((side - h @ n.critic["R"]) ** 2).sum(1).mean() for side, h in ((n.x, n.hx), (n.g, n.hg))]
   return -distance + 8 * sum(gaps), distance
 
 
-def cramer(n, turn):
+def cramer(n, update):
   length = lambda v: np.linalg.norm(v, axis=-1)
   others = np.roll(n.hg, -1, axis=0)
   f = lambda h: length(h - others) - length(h)
@@ -137,14 +137,14 @@ def symmetric(n):
 
 def critic_slope(n):
   count = len(n.r)
-  pull = np.concatenate([-(1 - sigmoid(n.r)), sigmoid(n.f)]) / count  # of the loss by each logit
+  grads = np.concatenate([-(1 - sigmoid(n.r)), sigmoid(n.f)]) / count  # of the loss by each logit
   points, features, w = np.concatenate([n.x, n.g]), np.concatenate([n.hx, n.hg]), n.critic["w"]
-  parts = [np.outer(pull @ points, w), pull.sum() * w, pull @ features, pull.sum()]
+  parts = [np.outer(grads @ points, w), grads.sum() * w, grads @ features, grads.sum()]
   return sum((part**2).sum() for part in parts)
 
 
-def lecam(n, turn):
-  real, fake = (0.0, 0.0) if turn == 0 else (0.01 * n.r.mean(), 0.01 * n.f.mean())
+def lecam(n, update):
+  real, fake = (0.0, 0.0) if update == 0 else (0.01 * n.r.mean(), 0.01 * n.f.mean())
   critic, generator = hinge(n)
   return critic + 0.3 * ((pos(n.r - fake) ** 2).mean() + (pos(real - n.f) ** 2).mean()), generator
 
@@ -154,8 +154,8 @@ def columns(n):
   return (products**2).sum() - (np.diag(products) ** 2).sum()
 
 
-def style_gan(n, turn):
-  if turn:
+def style_gan(n, update):
+  if update:
     return None  # the mean length is now that of one draw
   critic, generator = ns(n)
   return critic + 5 * n.slope**2, generator + 2 * (n.generator["C"] ** 2).sum() / 4
@@ -182,8 +182,8 @@ def latent_spread(n):
   return 0.3**2 * (n.generator["C"] ** 2).sum() / 4
 
 
-def denoising(n, turn):
-  if turn:
+def denoising(n, update):
+  if update:
     return None  # the denoiser has learned from noise
   inner, inner_bias, outer, outer_bias = (np.asarray(leaf, np.float64) for leaf in n.states[1][1])
   target = pos(n.hg @ inner + inner_bias) @ outer + outer_bias
@@ -198,19 +198,19 @@ def mode_seeking(n):
 
 
 VALUES: dict[str, Callable[[Numbers, int], tuple | None]] = {
-  "winn": lambda n, turn: (wasserstein(n)[0] + 10 * (n.slope - 1) ** 2,),
-  "inn": lambda n, turn: (cross_entropy(n.r, n.f),),
-  "minimax": lambda n, turn: (cross_entropy(n.r, n.f), np.log(1 - sigmoid(n.f)).mean()),
+  "winn": lambda n, update: (wasserstein(n)[0] + 10 * (n.slope - 1) ** 2,),
+  "inn": lambda n, update: (cross_entropy(n.r, n.f),),
+  "minimax": lambda n, update: (cross_entropy(n.r, n.f), np.log(1 - sigmoid(n.f)).mean()),
   "non_saturating": add(ns),
-  "least_squares": lambda n, turn: (((n.r - 1) ** 2).mean() / 2 + (n.f**2).mean() / 2, ((n.f - 1) ** 2).mean() / 2),
+  "least_squares": lambda n, update: (((n.r - 1) ** 2).mean() / 2 + (n.f**2).mean() / 2, ((n.f - 1) ** 2).mean() / 2),
   "hinge": add(hinge),
   "sn_gan": add(hinge),
-  "relativistic": lambda n, turn: (-np.log(sigmoid(n.r - n.f)).mean(), -np.log(sigmoid(n.f - n.r)).mean()),
+  "relativistic": lambda n, update: (-np.log(sigmoid(n.r - n.f)).mean(), -np.log(sigmoid(n.f - n.r)).mean()),
   "relativistic_average": relativistic_average(cross_entropy),
   "relativistic_least_squares": relativistic_average(lambda r, f: ((r - 1) ** 2).mean() + ((f + 1) ** 2).mean()),
   "relativistic_hinge": relativistic_average(lambda r, f: pos(1 - r).mean() + pos(1 + f).mean()),
-  "ebgan": lambda n, turn: (-n.r.mean() + pos(10 + n.f).mean(), -n.f.mean()),
-  "ebgan_pull_away": lambda n, turn: (-n.r.mean() + pos(10 + n.f).mean(), -n.f.mean() + 0.1 * pulling_away(n)),
+  "ebgan": lambda n, update: (-n.r.mean() + pos(10 + n.f).mean(), -n.f.mean()),
+  "ebgan_pull_away": lambda n, update: (-n.r.mean() + pos(10 + n.f).mean(), -n.f.mean() + 0.1 * pulling_away(n)),
   "began": began,
   "f_gan_kl": f_gan(lambda v: v, lambda t: np.exp(t - 1)),
   "f_gan_reverse_kl": f_gan(lambda v: -np.exp(-v), lambda t: -1 - np.log(-t)),
@@ -225,7 +225,7 @@ VALUES: dict[str, Callable[[Numbers, int], tuple | None]] = {
   "wgan_gp": add(wasserstein, lambda n: 10 * (n.slope - 1) ** 2),
   "wgan_lp": add(wasserstein, lambda n: 10 * pos(n.slope - 1) ** 2),
   "fisher": fisher,
-  "gmmn": lambda n, turn: (0.0, np.sqrt(mmd_squared(n.x, n.g, False))),
+  "gmmn": lambda n, update: (0.0, np.sqrt(mmd_squared(n.x, n.g, False))),
   "mmd_gan": mmd_gan,
   "cramer": cramer,
   "dragan": add(ns, lambda n: 10 * (n.slope - 1) ** 2),
@@ -246,7 +246,7 @@ VALUES: dict[str, Callable[[Numbers, int], tuple | None]] = {
     lambda n: 10 * (augmented(n, n.x) + augmented(n, n.g)) + 5 * latent_slope(n),
     lambda n: -0.5 * latent_spread(n),
   ),
-  "feature_matching": lambda n, turn: (cross_entropy(n.r, n.f), ((n.hx.mean(0) - n.hg.mean(0)) ** 2).sum()),
+  "feature_matching": lambda n, update: (cross_entropy(n.r, n.f), ((n.hx.mean(0) - n.hg.mean(0)) ** 2).sum()),
   "denoising": denoising,
   "mode_seeking": add(ns, generator=mode_seeking),
 }

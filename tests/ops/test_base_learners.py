@@ -49,8 +49,8 @@ def test_ridge_keeps_seven_digits_in_float32():
   draw = np.random.default_rng(1)
   support, labels = draw.normal(size=(75, 400)).astype(np.float32), np.repeat(np.arange(5), 15)
   query = draw.normal(size=(10, 400)).astype(np.float32)
-  wide = support.astype(np.float64)
-  expected = query @ wide.T @ np.linalg.solve(wide @ wide.T + 50 * np.eye(75), np.eye(5)[labels])
+  double = support.astype(np.float64)
+  expected = query @ double.T @ np.linalg.solve(double @ double.T + 50 * np.eye(75), np.eye(5)[labels])
   np.testing.assert_allclose(r2d2(support, labels, query, ways=5), expected, rtol=1e-4, atol=1e-6)
 
 
@@ -88,7 +88,7 @@ def test_svm_logits_are_those_of_the_primal_by_scipy(double):
       rows.append(np.concatenate([row.ravel(), np.eye(count)[i]]))
       least.append(1)
   size = WAYS * DIM
-  found = minimize(
+  result = minimize(
     lambda v: v[:size] @ v[:size] / 2 + 0.3 * v[size:].sum(),
     np.concatenate([np.zeros(size), 2 * np.ones(count)]),
     jac=lambda v: np.concatenate([v[:size], np.full(count, 0.3)]),
@@ -97,23 +97,23 @@ def test_svm_logits_are_those_of_the_primal_by_scipy(double):
     method="SLSQP",
     options={"ftol": 1e-14, "maxiter": 500},
   )
-  assert found.success
-  expected = query @ found.x[:size].reshape(WAYS, DIM).T
+  assert result.success
+  expected = query @ result.x[:size].reshape(WAYS, DIM).T
   np.testing.assert_allclose(svm(support, labels, query, ways=WAYS, C=0.3), expected, atol=1e-6)
 
 
 def test_weston_watkins_logits_are_those_of_the_primal_by_scipy(double):
   """min |W|^2 / 2 + C sum_i sum_{k != y_i} max(0, 2 - (w_{y_i} - w_k) x_i)."""
   support, labels, query = episode()
-  wide = np.concatenate([support, np.ones((len(support), 1))], 1)
+  extended = np.concatenate([support, np.ones((len(support), 1))], 1)
   pairs = [(i, k) for i, k in np.ndindex(len(labels), WAYS) if k != labels[i]]
   size = WAYS * (DIM + 1)
   rows = []
   for number, (i, k) in enumerate(pairs):
     row = np.zeros((WAYS, DIM + 1))
-    row[labels[i]], row[k] = wide[i], -wide[i]
+    row[labels[i]], row[k] = extended[i], -extended[i]
     rows.append(np.concatenate([row.ravel(), np.eye(len(pairs))[number]]))
-  found = minimize(
+  result = minimize(
     lambda v: v[:size] @ v[:size] / 2 + 0.3 * v[size:].sum(),
     np.concatenate([np.zeros(size), 3 * np.ones(len(pairs))]),
     jac=lambda v: np.concatenate([v[:size], np.full(len(pairs), 0.3)]),
@@ -122,8 +122,8 @@ def test_weston_watkins_logits_are_those_of_the_primal_by_scipy(double):
     method="SLSQP",
     options={"ftol": 1e-14, "maxiter": 500},
   )
-  assert found.success
-  weights = found.x[:size].reshape(WAYS, DIM + 1)
+  assert result.success
+  weights = result.x[:size].reshape(WAYS, DIM + 1)
   expected = np.concatenate([query, np.ones((len(query), 1))], 1) @ weights.T
   np.testing.assert_allclose(weston_watkins(support, labels, query, ways=WAYS, C=0.3), expected, atol=1e-6)
 
@@ -162,12 +162,14 @@ def test_other_names_of_classes_permute_the_logits(double, name):
 
 @pytest.mark.parametrize("name", HEADS)
 def test_float32_agrees_with_float64(name):
-  wide = episode()
+  episode_64 = episode()
   with in_float64():
-    expected = np.asarray(HEADS[name](*wide, ways=WAYS))
-  narrow = HEADS[name](*(part.astype(np.float32) if part.dtype == np.float64 else part for part in wide), ways=WAYS)
-  assert narrow.dtype == jnp.float32
-  np.testing.assert_allclose(narrow, expected, rtol=2e-4, atol=2e-5)
+    expected = np.asarray(HEADS[name](*episode_64, ways=WAYS))
+  single = HEADS[name](
+    *(part.astype(np.float32) if part.dtype == np.float64 else part for part in episode_64), ways=WAYS
+  )
+  assert single.dtype == jnp.float32
+  np.testing.assert_allclose(single, expected, rtol=2e-4, atol=2e-5)
 
 
 def test_an_unknown_kernel_is_refused():

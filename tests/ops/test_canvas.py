@@ -38,7 +38,7 @@ def _start(*shape):
 
 def _climb(score, image, *, thresholds=(jnp.inf,), **how):
   """One canvas for each threshold, all by one program; the only one, if there is but one."""
-  settings = {"patch": (4, 4), "rule": adam(0.05), "steps": 20, **how}
+  settings = {"patch": (4, 4), "rule": adam(learning_rate=0.05), "steps": 20, **how}
   run = jax.jit(lambda key, image, goal: canvas.ascend(key, score, image, threshold=goal, **settings))
   done = [run(jax.random.key(1), image, jnp.float32(goal)) for goal in thresholds]
   return done[0] if len(done) == 1 else done
@@ -54,16 +54,16 @@ def _covers(count, moves, size, patch=(4, 4)):
 # The gradient of a canvas
 
 
-@pytest.mark.parametrize(("count", "chunk", "lanes"), [(1, 4, 1), (23, 3, 1), (23, 3, 4), (24, 100, 8), (5, 1, 8)])
-def test_the_gradient_is_that_of_a_loop_over_patches(count, chunk, lanes):
+@pytest.mark.parametrize(("count", "chunk", "parts"), [(1, 4, 1), (23, 3, 1), (23, 3, 4), (24, 100, 8), (5, 1, 8)])
+def test_the_gradient_is_that_of_a_loop_over_patches(count, chunk, parts):
   image = _start(19, 13, 2)
 
   def run(key, image):
-    places = canvas.scatter_places(key, count, (19, 13), (6, 5), chunk=chunk, lanes=lanes)
+    places = canvas.scatter_places(key, count, (19, 13), (6, 5), chunk=chunk, parts=parts)
     return places, canvas.slope(_wavy, image, places, (6, 5))
 
   places, (gradient, cover, mean) = jax.jit(run)(jax.random.key(2), image)
-  assert places.real.shape[0] == lanes
+  assert places.real.shape[0] == parts
   assert places.real.shape[2] <= chunk
   corners = np.asarray(places.corner)[np.asarray(places.real)]
   assert len(corners) == count
@@ -98,9 +98,9 @@ def test_two_hundred_patches_are_the_thesis_and_other_sizes_are_covered_alike():
     assert abs(cover[63:-63, 63:-63].mean() / canvas.THESIS_COVER - 1) < 0.1
 
 
-def test_places_are_uniform_over_all_where_a_patch_fits_and_the_same_for_any_lanes():
+def test_places_are_uniform_over_all_where_a_patch_fits_and_the_same_for_any_parts():
   draw = lambda **how: canvas.scatter_places(jax.random.key(0), 60_000, (9, 12), (4, 8), **how)
-  one, other = draw(chunk=60_000), draw(chunk=99, lanes=8)
+  one, other = draw(chunk=60_000), draw(chunk=99, parts=8)
   corners = [np.asarray(places.corner)[np.asarray(places.real)] for places in (one, other)]
   np.testing.assert_array_equal(*corners)
   counts = np.zeros((6, 5))
@@ -113,7 +113,7 @@ def test_places_are_uniform_over_all_where_a_patch_fits_and_the_same_for_any_lan
 
 def test_a_canvas_climbs_a_quadratic_score_to_its_top():
   top = 0.3
-  done = _climb(_toward(top), _start(21, 33, 3), steps=300, rule=adam(0.02))
+  done = _climb(_toward(top), _start(21, 33, 3), steps=300, rule=adam(learning_rate=0.02))
   assert abs(done.image - top).max() < 0.02
   assert done.score > -1e-2
   assert done.moves == 300
@@ -134,7 +134,7 @@ def test_plain_gradient_moves_follow_the_loop():
 def test_adam_on_a_pixel_knows_only_the_moves_that_the_pixel_made():
   """Under a constant slope Adam moves by its rate each time, bias corrected: so a pixel has its count of moves."""
   image = jnp.zeros((12, 12, 1))
-  done = _climb(_sum, image, rule=adam(0.01, b1=0.9, b2=0.99), steps=25, patches=2, **WIDE)
+  done = _climb(_sum, image, rule=adam(learning_rate=0.01, b1=0.9, b2=0.99), steps=25, patches=2, **WIDE)
   age = sum(cover > 0 for cover in _covers(2, 25, (12, 12)))
   assert age.min() < age.max() < 25
   np.testing.assert_allclose(done.image[..., 0], 0.01 * age, rtol=1e-4, atol=1e-6)
@@ -149,15 +149,15 @@ def test_langevins_noise_moves_no_pixel_that_no_patch_covers():
 
 @pytest.mark.parametrize("shape", [(4, 4, 1), (4, 9, 3), (17, 5, 2)])
 def test_any_size_from_one_patch_on_is_possible(shape):
-  done = _climb(_sum, _start(*shape), rule=adam(0.2), steps=60)
+  done = _climb(_sum, _start(*shape), rule=adam(learning_rate=0.2), steps=60)
   assert done.image.shape == shape
   np.testing.assert_array_equal(done.image, 1)  # the sum is greatest where everything is clipped
 
 
 def test_a_canvas_of_one_patch_climbs_as_an_image_does():
   image = _start(6, 5, 2)
-  done = _climb(_wavy, image, patch=(6, 5), rule=adam(0.03), steps=15, patches=7)
-  alone = ascend(jax.random.key(0), _wavy, image[None], rule=adam(0.03), steps=15)
+  done = _climb(_wavy, image, patch=(6, 5), rule=adam(learning_rate=0.03), steps=15, patches=7)
+  alone = ascend(jax.random.key(0), _wavy, image[None], rule=adam(learning_rate=0.03), steps=15)
   np.testing.assert_allclose(done.image, alone.images[0], atol=2e-5)
   np.testing.assert_allclose(done.score, alone.scores[0], rtol=1e-4)
 
@@ -180,21 +180,27 @@ def test_a_score_that_turns_nan_stays_visible():
 
 def test_the_same_key_gives_the_same_bits_and_another_gives_another_picture():
   start = _start(14, 14, 2)
-  run = jax.jit(lambda key: canvas.ascend(key, _wavy, start, patch=(6, 5), rule=adam(0.05), steps=9).image)
+  run = jax.jit(
+    lambda key: canvas.ascend(key, _wavy, start, patch=(6, 5), rule=adam(learning_rate=0.05), steps=9).image
+  )
   pictures = [np.asarray(run(jax.random.key(seed))) for seed in (3, 3, 4)]
   np.testing.assert_array_equal(pictures[0], pictures[1])
   assert not np.array_equal(pictures[0], pictures[2])
 
 
-def test_settings_that_cannot_work_are_told_why():
+def _canvases(**settings):
+  return canvas.canvases(noise=gaussian((4, 4, 1)), sampler=adam(learning_rate=0.05), shape=(4, 4, 1), **settings)
+
+
+def test_settings_that_cannot_work_are_refused():
   with pytest.raises(ValueError, match="8x3 holds no patch of 4x4"):
     _climb(_sum, _start(8, 3, 1))
   with pytest.raises(ValueError, match="use at least 1 of each"):
     _climb(_sum, _start(8, 8, 1), chunk=0)
   with pytest.raises(ValueError, match="margin -1"):
-    canvas.canvases(gaussian((4, 4, 1)), adam(), (4, 4, 1), margin=-1)
+    _canvases(margin=-1)
   with pytest.raises(ValueError, match="2x2 holds no patch"):
-    canvas.canvases(gaussian((4, 4, 1)), adam(), (4, 4, 1), size=2, margin=0)
+    _canvases(size=2, margin=0)
 
 
 # Pictures through stages
@@ -214,7 +220,9 @@ def test_stages_follow_each_other_and_one_that_was_not_trained_is_passed_by():
   near = canvas.Stage(_toward(0.2), bounds(-0.02))
   idle = canvas.Stage(lambda patches: -_sum(patches), bounds(1e9), active=jnp.bool_(False))
   done = jax.jit(
-    lambda image: canvas.through(jax.random.key(0), [far, near, idle], image, patch=(4, 4), rule=adam(0.05), steps=60)
+    lambda image: canvas.through(
+      jax.random.key(0), [far, near, idle], image, patch=(4, 4), rule=adam(learning_rate=0.05), steps=60
+    )
   )(jnp.zeros((10, 10, 1)))
   assert abs(done.image.mean() - 0.25) < 0.02  # it comes from 0.8 and stops where -16 * (x - 0.2)^2 / 2 is -0.02
   assert (done.moves, done.stopped) == (0, True)
@@ -234,7 +242,7 @@ def test_a_threshold_may_be_drawn_from_the_upper_part_of_the_range():
 
 def test_pictures_are_the_middle_of_canvases_of_their_own():
   noise = gaussian((4, 4, 1))
-  draw = canvas.canvases(noise, adam(0.05), (4, 4, 1), size=(9, 11), margin=3, steps=0)
+  draw = _canvases(size=(9, 11), margin=3, steps=0)
   stages = [canvas.Stage(_toward(0.3), jnp.array([0.0, 1.0]))]
   images = draw(jax.random.key(0), stages, 3)
   assert images.shape == (3, 9, 11, 1)
@@ -246,11 +254,11 @@ def test_pictures_are_the_middle_of_canvases_of_their_own():
 # Many devices
 
 
-def _painter(devices, score, params, *, shape, rule, **how):
+def _drawn(devices, score, params, *, shape, rule, **how):
   """key, params -> one picture, its patches split over devices; compiled, and the sharding of both."""
   mesh = make_mesh(jax.devices()[:devices])
-  spread = lambda lanes: lax.with_sharding_constraint(lanes, batch_sharding(mesh))
-  draw = canvas.canvases(gaussian(shape), rule, shape, **how)
+  spread = lambda parts: lax.with_sharding_constraint(parts, batch_sharding(mesh))
+  draw = canvas.canvases(noise=gaussian(shape), sampler=rule, shape=shape, **how)
 
   def picture(key, params):
     stage = canvas.Stage(lambda patches: score(params, patches), jnp.array([1e9, 1e9]))
@@ -261,15 +269,15 @@ def _painter(devices, score, params, *, shape, rule, **how):
   return jitted.lower(jax.eval_shape(lambda: jax.random.key(0)), params).compile(), copies
 
 
-def test_one_device_and_eight_paint_the_same_picture():
+def test_one_device_and_eight_draw_the_same_picture():
   """With plain moves: Adam's first is the sign of the gradient, which rounding flips where that is nearly 0."""
   plain = langevin(1.0)._replace(move=lambda key, gradient, moment, index: (0.1 * gradient, moment))
   waves = jax.random.normal(jax.random.key(0), (1, 16, 16, 1))
   score = lambda waves, patches: jnp.sin(3 * waves * patches).sum((1, 2, 3))
   pictures = []
   for devices in (1, 8):
-    paint, copies = _painter(devices, score, waves, shape=(16, 16, 1), rule=plain, size=40, margin=8, steps=6, chunk=3)
-    pictures.append(np.asarray(paint(*jax.device_put((jax.random.key(0), waves), copies))))
+    draw, copies = _drawn(devices, score, waves, shape=(16, 16, 1), rule=plain, size=40, margin=8, steps=6, chunk=3)
+    pictures.append(np.asarray(draw(*jax.device_put((jax.random.key(0), waves), copies))))
   assert pictures[0].std() > 0.33  # p0 has 0.3
   np.testing.assert_allclose(pictures[1], pictures[0], atol=1e-5)
 
@@ -278,12 +286,12 @@ def test_a_picture_of_2048_fits_its_patches_are_split_and_only_sums_are_exchange
   net = ConvNet(((4,), (8,)))
   score = lambda params, patches: net.apply(params, patches)[0]
   params = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
-  how = {"shape": (64, 64, 3), "rule": adam(0.05), "size": 2048, "steps": 3, "chunk": 16}
-  one, eight = (_painter(devices, score, params, **how)[0] for devices in (1, 8))
+  how = {"shape": (64, 64, 3), "rule": adam(learning_rate=0.05), "size": 2048, "steps": 3, "chunk": 16}
+  one, eight = (_drawn(devices, score, params, **how)[0] for devices in (1, 8))
   whole = 2112**2 * 3 * 4  # bytes of a canvas
   for compiled in (one, eight):
     assert compiled.memory_analysis().temp_size_in_bytes < 16 * whole  # image, two moments, sums of gradients, ...
-    assert "[16,64,64,4]" in compiled.as_text()  # a chunk of the one lane that each device has
+    assert "[16,64,64,4]" in compiled.as_text()  # a chunk of the one part that each device has
     assert "[128,64,64,4]" not in compiled.as_text()
   exchanged = collectives(eight.as_text())
   assert {each.name for each in exchanged} == {"all-reduce"}

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.ops.dropblock import dropblock, keep_rate, rate_of_seeds
+from genjax.ops.dropblock import dropblock, keep_rate, seed_rate
 
 
 @pytest.mark.parametrize(
   ("side", "block", "gamma"), [(10, 5, 0.0111), (5, 5, 0.1), (4, 2, 0.0444), (2, 2, 0.1)]
 )  # of the released code at its final rate
 def test_rates_of_seeds_are_the_published_ones(side, block, gamma):
-  np.testing.assert_allclose(rate_of_seeds(0.9, block, side), gamma, rtol=1e-2)
+  np.testing.assert_allclose(seed_rate(0.9, block, side), gamma, rtol=1e-2)
 
 
 def test_the_keep_rate_falls_in_40000_calls_and_stays():
@@ -42,7 +42,7 @@ def test_what_stays_is_scaled_by_places_over_places_kept_in_the_whole_batch():
 
 
 def test_about_the_share_is_kept():
-  gamma = rate_of_seeds(0.9, 3, 12)
+  gamma = seed_rate(0.9, 3, 12)
   out = dropblock(jax.random.key(2), jnp.ones((64, 12, 12, 8)), gamma, 3)
   assert abs(float((out > 0).mean()) - 0.9) < 0.02
 

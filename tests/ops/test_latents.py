@@ -30,7 +30,7 @@ def _styles(points, labels):
   return (points[:, :, 0] / 10).reshape(-1, *SHAPE)
 
 
-STYLES = WITH_W._replace(paint=_styles, styles=4, mapping=lambda latent, labels: latent)
+STYLES = WITH_W._replace(generate=_styles, styles=4, mapping=lambda latent, labels: latent)
 
 
 def _flat(images):
@@ -50,8 +50,8 @@ def test_truncation_without_w_scales_latents_and_with_w_goes_towards_its_mean():
 
 
 def test_each_class_has_a_mean_of_its_own():
-  told = _flat(sampled(KEY, WITH_W._replace(mapping=_by_class, classes=3), 7, 0.0))
-  np.testing.assert_allclose(told.mean(1), [0, 3, 6, 0, 3, 6, 0], atol=0.1)
+  images = _flat(sampled(KEY, WITH_W._replace(mapping=_by_class, classes=3), 7, 0.0))
+  np.testing.assert_allclose(images.mean(1), [0, 3, 6, 0, 3, 6, 0], atol=0.1)
 
 
 def test_interpolation_is_linear_in_w_and_ends_where_it_should():

@@ -18,7 +18,7 @@ def _numbered(first, last, dtype=jnp.float32):
 
 
 def _held(filled):
-  """The numbers in each lane, [lanes, depth]."""
+  """The numbers in each slot, [slots, depth]."""
   return np.asarray(filled.images)[..., 0]
 
 
@@ -26,9 +26,9 @@ def _many(fn):
   return jax.jit(jax.vmap(fn))(jax.random.split(jax.random.key(7), SEEDS))
 
 
-def test_a_lane_takes_a_contiguous_run():
-  lanes = pool.to_lanes(jnp.arange(12).reshape(6, 2), 3)
-  np.testing.assert_array_equal(lanes, [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9], [10, 11]]])
+def test_a_slot_takes_a_contiguous_run():
+  slots = pool.to_slots(jnp.arange(12).reshape(6, 2), 3)
+  np.testing.assert_array_equal(slots, [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9], [10, 11]]])
 
 
 @pytest.mark.parametrize("policy", ["reservoir", "ring"])
@@ -41,7 +41,7 @@ def test_until_it_is_full_a_pool_keeps_everything_in_order(policy):
 
 
 def test_every_image_ever_appended_stays_with_the_same_probability():
-  depth, each = 4, 10  # a lane sees 10 images and keeps 4
+  depth, each = 4, 10  # a slot sees 10 images and keeps 4
 
   def run(key):
     filled = pool.empty(2, depth, (1, 1, 1))
@@ -58,14 +58,14 @@ def test_every_image_ever_appended_stays_with_the_same_probability():
 
 def test_every_subset_is_equally_likely():
   held = np.asarray(_many(lambda key: pool.append(key, pool.empty(1, 2, (1, 1, 1)), _numbered(0, 5)).images[..., 0]))
-  found = [tuple(sorted(row)) for row in held.reshape(SEEDS, 2).astype(int)]
-  counts = np.array([found.count(pair) for pair in combinations(range(5), 2)])
+  pairs = [tuple(sorted(row)) for row in held.reshape(SEEDS, 2).astype(int)]
+  counts = np.array([pairs.count(pair) for pair in combinations(range(5), 2)])
   assert counts.sum() == SEEDS
   expected = SEEDS / 10
   assert ((counts - expected) ** 2 / expected).sum() < 33.7  # chi-square, 9 degrees of freedom, 1e-4
 
 
-def test_lanes_drop_independently_of_each_other():
+def test_slots_drop_independently_of_each_other():
   def run(key):
     filled = pool.append(key, pool.empty(2, 1, (1, 1, 1)), jnp.zeros((4, 1, 1, 1)).at[1].set(1).at[3].set(1))
     return filled.images[..., 0]
@@ -78,7 +78,7 @@ def test_a_full_ring_keeps_the_newest():
   filled = pool.empty(2, 3, (1, 1, 1))
   for first in range(0, 20, 4):
     filled = pool.append(jax.random.key(0), filled, _numbered(first, first + 4), policy="ring")
-  # lane 0 saw 0 1, 4 5, 8 9, 12 13, 16 17; lane 1 the rest
+  # slot 0 saw 0 1, 4 5, 8 9, 12 13, 16 17; slot 1 the rest
   assert sorted(_held(filled)[0]) == [13, 16, 17]
   assert sorted(_held(filled)[1]) == [15, 18, 19]
   assert filled.count.tolist() == [10, 10]
@@ -89,17 +89,17 @@ def test_more_than_a_pool_can_hold_may_come_at_once():
   assert sorted(_held(ring)[0]) == [5, 6, 7]
 
 
-def test_a_draw_never_returns_an_empty_slot_and_is_uniform_over_the_others():
+def test_a_draw_never_returns_an_empty_place_and_is_uniform_over_the_others():
   filled = pool.append(jax.random.key(0), pool.empty(2, 50, (1, 1, 1)), _numbered(1, 11))
   drawn = np.asarray(jax.jit(pool.draw, static_argnums=2)(jax.random.key(1), filled, 20_000))
   assert drawn.shape == (2, 10_000, 1)
-  for lane, members in enumerate(([1, 2, 3, 4, 5], [6, 7, 8, 9, 10])):
-    values, counts = np.unique(drawn[lane], return_counts=True)
+  for slot, members in enumerate(([1, 2, 3, 4, 5], [6, 7, 8, 9, 10])):
+    values, counts = np.unique(drawn[slot], return_counts=True)
     np.testing.assert_array_equal(values, members)
     assert ((counts - 2000) ** 2 / 2000).sum() < 23.5  # chi-square, 4 degrees of freedom, 1e-4
 
 
-def test_a_draw_from_a_full_pool_reaches_every_slot():
+def test_a_draw_from_a_full_pool_reaches_every_place():
   filled = pool.append(jax.random.key(0), pool.empty(1, 6, (1, 1, 1)), _numbered(1, 13))
   assert set(np.ravel(pool.draw(jax.random.key(1), filled, 400))) == set(_held(filled)[0])
 
@@ -109,7 +109,7 @@ def test_two_draws_of_one_pool_differ_and_one_key_repeats():
   draw = lambda seed: np.asarray(pool.draw(jax.random.key(seed), filled, 32))
   np.testing.assert_array_equal(draw(1), draw(1))
   assert not np.array_equal(draw(1), draw(2))
-  assert not np.array_equal(draw(1)[0], draw(1)[1] - 8)  # the lanes draw different places
+  assert not np.array_equal(draw(1)[0], draw(1)[1] - 8)  # the slots draw different places
 
 
 def test_bytes_stay_bytes():
@@ -153,14 +153,14 @@ def _spread(tree):
   return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("data")))
 
 
-def _turn(key, filled, images, policy):
+def _step(key, filled, images, policy):
   return pool.append(key, filled, images, policy=policy), pool.draw(key, filled, 64).swapaxes(0, 1)
 
 
 @pytest.mark.parametrize("policy", ["reservoir", "ring"])
 def test_nothing_moves_between_devices(policy):
   filled, images = _spread((pool.empty(16, 4, (4, 4, 1)), jnp.zeros((32, 4, 4, 1))))
-  text = jax.jit(_turn, static_argnums=3).lower(jax.random.key(0), filled, images, policy).compile().as_text()
+  text = jax.jit(_step, static_argnums=3).lower(jax.random.key(0), filled, images, policy).compile().as_text()
   assert "num_partitions=8" in text
   assert not re.findall(
     r"all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter|collective-broadcast", text
@@ -180,11 +180,11 @@ def test_a_draw_of_classes_moves_nothing_between_devices():
 def test_one_device_and_eight_hold_the_same(policy):
   one = pool.empty(16, 3, (1, 1, 1))
   eight = _spread(one)
-  turn = jax.jit(_turn, static_argnums=3)
+  step = jax.jit(_step, static_argnums=3)
   for i in range(3):
     images = _numbered(i * 32, i * 32 + 32)
-    one, drawn_one = turn(jax.random.key(i), one, images, policy)
-    eight, drawn_eight = turn(jax.random.key(i), eight, _spread(images), policy)
+    one, drawn_one = step(jax.random.key(i), one, images, policy)
+    eight, drawn_eight = step(jax.random.key(i), eight, _spread(images), policy)
     np.testing.assert_array_equal(drawn_one, drawn_eight)
   np.testing.assert_array_equal(one.images, eight.images)
   assert len(eight.images.sharding.device_set) == 8
@@ -192,13 +192,13 @@ def test_one_device_and_eight_hold_the_same(policy):
 
 def test_what_does_not_fit_is_refused():
   filled = pool.empty(4, 2, (2, 2, 1))
-  with pytest.raises(ValueError, match="6 images do not divide over 4 lanes; use a multiple of 4"):
+  with pytest.raises(ValueError, match="6 images do not divide over 4 slots; use a multiple of 4"):
     pool.append(jax.random.key(0), filled, jnp.zeros((6, 2, 2, 1)))
-  with pytest.raises(ValueError, match="6 images do not divide over 4 lanes"):
+  with pytest.raises(ValueError, match="6 images do not divide over 4 slots"):
     pool.draw(jax.random.key(0), filled, 6)
   with pytest.raises(ValueError, match="pool policy 'newest'; use 'reservoir' or 'ring'"):
     pool.append(jax.random.key(0), filled, jnp.zeros((4, 2, 2, 1)), policy="newest")
-  with pytest.raises(ValueError, match="4 lanes do not divide over 3 positions"):
+  with pytest.raises(ValueError, match="4 slots do not divide over 3 positions"):
     pool.draw_class(jax.random.key(0), filled, jnp.zeros((3, 1), jnp.int32))
   with pytest.raises(ValueError, match="images are 4 values of uint8, the pool holds 4 of float32"):
     pool.append(jax.random.key(0), filled, jnp.zeros((4, 2, 2, 1), jnp.uint8))

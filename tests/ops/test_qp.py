@@ -24,10 +24,10 @@ def program(variables=8, inequalities=10, equalities=3, *, seed=0, rank=None):
   return half @ half.T, q, G, G @ inside + rng.uniform(size=inequalities), A, A @ inside
 
 
-def worst(parts, found):
+def worst(parts, result):
   """The largest violation of the conditions of optimality, in float64."""
   Q, q, G, h, A, b = parts
-  z, inequality, equality = (np.asarray(x, np.float64) for x in (found.solution, found.inequality, found.equality))
+  z, inequality, equality = (np.asarray(x, np.float64) for x in (result.solution, result.inequality, result.equality))
   slack = h - G @ z
   gaps = [Q @ z + q + G.T @ inequality + A.T @ equality, np.minimum(slack, 0), np.minimum(inequality, 0)]
   gaps += [slack * inequality, A @ z - b]
@@ -55,18 +55,18 @@ def test_the_solution_meets_the_optimality_conditions(sizes, rank):
 def test_a_linear_program_is_linprogs():
   _, _, G, h, A, b = program(6, 14, 2, seed=3)
   q = -G.T @ np.random.default_rng(4).uniform(size=14)
-  found = solved((np.zeros((6, 6)), q, G, h, A, b), jnp.float64)
+  result = solved((np.zeros((6, 6)), q, G, h, A, b), jnp.float64)
   other = scipy.optimize.linprog(q, G, h, A, b, bounds=(None, None))
-  assert bool(found.converged)
-  np.testing.assert_allclose(found.solution, other.x, atol=1e-7)
+  assert bool(result.converged)
+  np.testing.assert_allclose(result.solution, other.x, atol=1e-7)
 
 
 def test_a_projection_on_the_simplex_is_known():
   """The point of the simplex nearest to (0.9, 0.5, -1): the last is cut, the others move alike."""
-  found = solved((np.eye(3), -np.array([0.9, 0.5, -1.0]), -np.eye(3), np.zeros(3), np.ones((1, 3)), np.ones(1)), float)
-  np.testing.assert_allclose(found.solution, [0.7, 0.3, 0.0], atol=1e-9)
-  np.testing.assert_allclose(found.inequality, [0.0, 0.0, 1.2], atol=1e-9)
-  np.testing.assert_allclose(found.equality, [0.2], atol=1e-9)
+  result = solved((np.eye(3), -np.array([0.9, 0.5, -1.0]), -np.eye(3), np.zeros(3), np.ones((1, 3)), np.ones(1)), float)
+  np.testing.assert_allclose(result.solution, [0.7, 0.3, 0.0], atol=1e-9)
+  np.testing.assert_allclose(result.inequality, [0.0, 0.0, 1.2], atol=1e-9)
+  np.testing.assert_allclose(result.equality, [0.2], atol=1e-9)
 
 
 @pytest.mark.parametrize("rank", [6, 4])
@@ -87,15 +87,15 @@ def test_gradients_are_the_central_differences(rank):
 def test_float32_gradients_are_right_to_four_digits():
   parts = program(10, 15, 3, seed=7)
   weights = np.random.default_rng(1).normal(size=10)
-  found = []
+  result = []
   for dtype in (jnp.float32, jnp.float64):
     with in_float64():
       cast = [jnp.asarray(part, dtype) for part in parts]
       gradient = jax.jit(
         jax.grad(lambda *p: (jnp.asarray(weights, p[0].dtype) * qp.solve_qp(*p).solution).sum(), (0, 1))
       )
-      found.append([np.asarray(part, np.float64) for part in gradient(*cast)])
-  for single, double in zip(*found, strict=True):
+      result.append([np.asarray(part, np.float64) for part in gradient(*cast)])
+  for single, double in zip(*result, strict=True):
     assert np.linalg.norm(single - double) <= 1e-4 * np.linalg.norm(double)
 
 
@@ -108,10 +108,10 @@ def test_the_structured_svm_is_the_general_solvers_in_value_and_gradient():
   def general(features, C):
     gram = jnp.matmul(features, features.T, precision="highest") + 0.1 * jnp.eye(9)
     rows = jnp.kron(jnp.eye(9), jnp.ones((1, 3)))
-    found = qp.solve_qp(
+    result = qp.solve_qp(
       jnp.kron(gram, jnp.eye(3)), -jnp.ravel(onehot), jnp.eye(27), C * jnp.ravel(onehot), rows, jnp.zeros(9)
     )
-    return found.solution.reshape(9, 3)
+    return result.solution.reshape(9, 3)
 
   def structured(features, C):
     return svm.svm_dual(features, jnp.asarray(labels), ways=3, C=C, ridge=0.1).alpha
@@ -121,12 +121,12 @@ def test_the_structured_svm_is_the_general_solvers_in_value_and_gradient():
     return (weights * alpha).sum(), alpha
 
   with in_float64():
-    found = []
+    result = []
     for dual in (general, structured):
       slopes = jax.jit(jax.grad(partial(loss, dual=dual), (0, 1), has_aux=True))
       (of_features, of_bound), alpha = slopes(jnp.asarray(features), 0.1)
-      found.append((alpha, of_features, of_bound))
-  for one, other in zip(*found, strict=True):
+      result.append((alpha, of_features, of_bound))
+  for one, other in zip(*result, strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8)
 
 
@@ -135,21 +135,21 @@ def test_a_batch_is_its_problems_and_a_nan_stays_in_its_own(options):
   many = [program(6, 8, 2, seed=seed) for seed in range(3)]
   batch = [np.stack(part).astype(np.float32) for part in zip(*many, strict=True)]
   batch[1][1, 0] = np.nan
-  found = jax.jit(jax.vmap(partial(qp.solve_qp, **options)))(*batch)
-  assert list(found.converged) == [True, False, True]
-  assert np.isnan(found.solution[1]).all()
+  result = jax.jit(jax.vmap(partial(qp.solve_qp, **options)))(*batch)
+  assert list(result.converged) == [True, False, True]
+  assert np.isnan(result.solution[1]).all()
   alone = solved(many[2], jnp.float64)
-  np.testing.assert_allclose(found.solution[2], alone.solution, atol=1e-4)
+  np.testing.assert_allclose(result.solution[2], alone.solution, atol=1e-4)
 
 
 def test_a_program_without_a_feasible_point_ends_unconverged():
-  found = solved(
+  result = solved(
     (np.eye(1), np.zeros(1), np.array([[1.0], [-1.0]]), np.array([-1.0, -1.0]), np.zeros((0, 1)), []), float
   )
-  assert not found.converged
+  assert not result.converged
 
 
-def test_wrong_shapes_are_said():
+def test_wrong_shapes_are_refused():
   parts = [jnp.asarray(part) for part in program()]
   with pytest.raises(ValueError, match=r"wanted \[v, v\]"):
     qp.solve_qp(*parts[:3], parts[3][:-1], *parts[4:])

@@ -28,7 +28,7 @@ def episode(ways=5, shots=5, dims=100, *, scale=1.0, seed=0):
 
 
 def conditions(gram, labels, ways, C, ridge, alpha):
-  """The worst violation of eq 4.10's optimality by alpha alone, in float64: the multipliers are found from alpha."""
+  """The worst violation of eq 4.10's optimality by alpha alone, in float64: the multipliers are result from alpha."""
   alpha = np.asarray(alpha, np.float64)
   onehot = np.eye(ways)[labels]
   unit = min(C, len(gram) / (np.trace(gram) + ridge * len(gram)))
@@ -98,13 +98,13 @@ def test_gradients_are_the_central_differences(dims, ridge):
 def test_float32_gradients_are_right_to_four_digits(dims):
   features, labels = episode(5, 5, dims)
   queries, weights = episode(5, 3, dims, seed=2)[0], np.random.default_rng(1).normal(size=(15, 5))
-  found = []
+  result = []
   for dtype in (jnp.float32, jnp.float64):
     with in_float64():
       parts = [jnp.asarray(part, dtype) for part in (queries, weights, features, 0.1)]
       gradient = jax.grad(loss_of(labels, *parts[:2], ways=5, ridge=0.0))
-      found.append(np.asarray(gradient(*parts[2:]), np.float64))
-  single, double = found
+      result.append(np.asarray(gradient(*parts[2:]), np.float64))
+  single, double = result
   assert np.linalg.norm(single - double) <= 1e-4 * np.linalg.norm(double)
 
 
@@ -202,7 +202,7 @@ def test_kernels_are_their_formulas():
   np.testing.assert_allclose(kernels.polynomial(3, scale=0.5)(a, b), (0.5 * a @ b.T + 1) ** 3, rtol=1e-4, atol=1e-5)
 
 
-def test_wrong_shapes_and_names_are_said():
+def test_wrong_shapes_and_names_are_refused():
   with pytest.raises(ValueError, match=r"jax\.vmap"):
     svm.svm_dual(jnp.zeros((2, 3, 4)), jnp.zeros((2, 3), int), ways=3)
   with pytest.raises(ValueError, match="ways is 1"):

@@ -31,10 +31,10 @@ def test_nearly_parallel_features_converge_in_float32_and_gradients_are_those_of
   dual = jax.jit(jax.vmap(lambda x: svm.svm_dual(x, jnp.asarray(LABELS), ways=WAYS)))(x.astype(np.float32))
   assert dual.converged.all()
   assert dual.residual.max() < 1e-5
-  narrow = jax.jit(jax.vmap(jax.grad(value)))(x.astype(np.float32))
+  single = jax.jit(jax.vmap(jax.grad(value)))(x.astype(np.float32))
   with in_float64():
-    wide = np.asarray(jax.jit(jax.vmap(jax.grad(value)))(x))
-  error = np.linalg.norm(narrow - wide, axis=(1, 2)) / np.linalg.norm(wide, axis=(1, 2))
+    double = np.asarray(jax.jit(jax.vmap(jax.grad(value)))(x))
+  error = np.linalg.norm(single - double, axis=(1, 2)) / np.linalg.norm(double, axis=(1, 2))
   assert error.max() < 1e-3, error
 
 
@@ -53,14 +53,14 @@ def test_gradients_of_scores_hold_where_a_class_has_more_free_alphas_than_featur
   """The matrix of such a class is singular, though the whole system is not."""
   draw = np.random.default_rng(0)
   x = np.maximum(draw.normal(1.5, 1.0, (EPISODES, WAYS * SHOTS, 4)), 0.01)
-  narrow = jax.jit(jax.vmap(jax.grad(scores)))(x.astype(np.float32), x[:, ::3].astype(np.float32))
+  single = jax.jit(jax.vmap(jax.grad(scores)))(x.astype(np.float32), x[:, ::3].astype(np.float32))
   with in_float64():
     value = jax.jit(jax.vmap(scores))
-    wide = np.asarray(jax.jit(jax.vmap(jax.grad(scores)))(x, x[:, ::3]))
+    double = np.asarray(jax.jit(jax.vmap(jax.grad(scores)))(x, x[:, ::3]))
     way = draw.normal(size=x.shape)
     ahead, behind = (np.asarray(value(x + sign * 1e-6 * way, x[:, ::3])) for sign in (1, -1))
-    np.testing.assert_allclose((wide * way).sum((1, 2)), (ahead - behind) / 2e-6, rtol=1e-4, atol=1e-6)
-  error, size = (np.linalg.norm(of, axis=(1, 2)).max() for of in (narrow - wide, wide))
+    np.testing.assert_allclose((double * way).sum((1, 2)), (ahead - behind) / 2e-6, rtol=1e-4, atol=1e-6)
+  error, size = (np.linalg.norm(of, axis=(1, 2)).max() for of in (single - double, double))
   assert error < 3e-4 * size  # some are 0, where every alpha is at a bound
 
 

@@ -4,7 +4,7 @@ import pytest
 from genjax.studies.dynamics import (
   BILINEAR,
   BILINEAR_RULES,
-  RATE,
+  LEARNING_RATE,
   RULES,
   WEIGHT,
   bilinear_modulus,
@@ -13,7 +13,7 @@ from genjax.studies.dynamics import (
 )
 
 
-def test_measured_rates_stand_beside_those_of_theory_and_the_picture_is_drawn(tmp_path):
+def test_what_is_measured_agrees_with_theory_and_the_picture_is_drawn(tmp_path):
   lines = dynamics(str(tmp_path), steps=20).splitlines()[2:]
   assert len(lines) == len(RULES) + len(BILINEAR_RULES)
   for line in lines:
@@ -24,13 +24,13 @@ def test_measured_rates_stand_beside_those_of_theory_and_the_picture_is_drawn(tm
 
 @pytest.mark.parametrize("name", BILINEAR_RULES)
 def test_the_bilinear_game_moves_by_the_matrix_written_out(name):
-  """All four numbers at once: h times the players' own pulls, and what the rule adds on a diagonal block."""
+  """All four numbers at once: h times the players' own gradients, and what the rule adds on a diagonal block."""
   a = np.asarray(BILINEAR)
-  step = np.block([[np.eye(2), RATE * a], [-RATE * a.T, np.eye(2)]])
+  step = np.block([[np.eye(2), LEARNING_RATE * a], [-LEARNING_RATE * a.T, np.eye(2)]])
   if name in ("consensus", "R1"):
-    step[:2, :2] -= RATE * WEIGHT * a @ a.T
+    step[:2, :2] -= LEARNING_RATE * WEIGHT * a @ a.T
   if name in ("consensus", "local stability"):
-    step[2:, 2:] -= RATE * WEIGHT * a.T @ a
+    step[2:, 2:] -= LEARNING_RATE * WEIGHT * a.T @ a
   places = bilinear_path(name, 40)
   np.testing.assert_allclose(places[1:], places[:-1] @ step.T, rtol=1e-5, atol=1e-6)
   assert abs(np.abs(np.linalg.eigvals(step)).max() - bilinear_modulus(name)) < 1e-9

@@ -14,7 +14,6 @@ SMALL = {
   "system.ascent_steps": 2,
   "system.initial": 32,
   "system.capacity": 128,
-  "system.decay_steps": 2,
   "train.steps": 2,
   "train.steps_per_call": 2,
   "train.checkpoint_every": 2,
@@ -29,16 +28,16 @@ def test_the_other_models_are_arguments_of_the_same_config():
 
 
 @pytest.mark.slow
-def test_the_study_attacks_every_model_and_tells_both_tables(tmp_path):
-  told = robustness(str(tmp_path), seeds=1, quiet=True, methods=("WINN",), overrides=SMALL)
+def test_the_study_attacks_every_model_and_writes_both_tables(tmp_path):
+  text = robustness(str(tmp_path), seeds=1, quiet=True, methods=("WINN",), overrides=SMALL)
   both = json.loads((tmp_path / "robustness.json").read_text())
   assert list(both) == list(CHECKPOINTS)
   numbers = both["last step"]
   attacks = [row["adversarial_error_of_method"]["card"]["attack"] for row in numbers["attacks"]]
   assert len(set(attacks)) == 5
-  assert all(attack in told for attack in attacks)
+  assert all(attack in text for attack in attacks)
   assert [row["model"] for row in numbers["alone"]] == ["baseline", "WINN"]
-  assert "| AUROC, p0 |" in told
+  assert "| AUROC, p0 |" in text
   for row in numbers["attacks"]:
     assert row["adversarial_error_of_baseline"]["value"] >= row["clean_error_of_baseline"]["value"] - 0.05
     assert row["adversarial_error_of_baseline"]["card"]["split"] == "digits/test"

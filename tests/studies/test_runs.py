@@ -4,12 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from test_main import SMALL
+from test_run import SMALL
 
 from genjax import studies
-from genjax.command import UsageError, parse
-from genjax.main import main
-from genjax.parts import resolve
+from genjax.cli import main, parse
+from genjax.registry import UsageError, load
 from genjax.studies import runs
 from genjax.studies.digits import ROWS, digits
 
@@ -20,26 +19,26 @@ def run(tmp_path_factory):
 
 
 def test_a_finished_run_is_found_and_not_trained_again(run, monkeypatch):
-  monkeypatch.setattr("genjax.main.train", lambda *a, **k: pytest.fail("trained again"))
+  monkeypatch.setattr("genjax.run.train", lambda *a, **k: pytest.fail("trained again"))
   assert runs.trained(run.config, run.workdir).summary == run.summary
 
 
 def test_a_run_of_other_settings_is_not_taken_for_this_one(run):
-  other = runs.settings("winn_digits", {**SMALL, "system.rate": 1.0})
-  with pytest.raises(UsageError, match=r"config\.system\.rate"):
+  other = runs.settings("winn_digits", {**SMALL, "optimizer.learning_rate": 1.0})
+  with pytest.raises(UsageError, match=r"config\.optimizer\.learning_rate"):
     runs.trained(other, run.workdir, quiet=True)
 
 
 def test_a_run_is_opened_with_its_weights_and_its_score(run):
-  parts, state = runs.opened(run)
+  it, state = runs.opened(run)
   assert int(state.step) == SMALL["train.steps"]
-  assert np.isfinite(parts.views["score"](state)(np.zeros((3, 8, 8, 1), np.float32))).all()
-  assert [bool(stage.active) for stage in parts.views["stages"](state)] == [True]
+  assert np.isfinite(it.system.views["score"](state, np.zeros((3, 8, 8, 1), np.float32))).all()
+  assert [bool(stage.active) for stage in it.system.views["stages"](state)] == [True]
 
 
 def test_every_study_is_there_and_every_row_of_digits_is_a_config():
   for home, seeds, shows in studies.STUDIES.values():
-    assert callable(resolve(home))
+    assert callable(load(home))
     assert seeds >= 1
     assert shows
   for name in ROWS.values():
@@ -50,12 +49,12 @@ def test_the_command_line_of_a_study():
   request = parse(["study", "digits", "--seeds", "2", "--quiet"])
   assert request.workdir == "runs/study_digits"
   assert request.options == {"name": "digits", "seeds": 2, "quiet": True}
-  for words, told in (
+  for words, answer in (
     (["study"], "which study"),
     (["study", "digts"], "did you mean digits"),
     (["study", "digits", "--seed", "1"], "did you mean seeds"),
   ):
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=answer):
       parse(words)
 
 

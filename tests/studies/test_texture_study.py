@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genjax.main import main
+from genjax.cli import main
 from genjax.studies.textures import textures
 
 TINY = {
@@ -28,7 +28,7 @@ TINY = {
 
 
 @pytest.mark.slow
-def test_a_texture_is_trained_painted_and_measured_and_found_again(tmp_path):
+def test_a_texture_is_trained_drawn_measured_and_not_trained_again(tmp_path):
   text = textures(str(tmp_path), names=("brick",), quiet=True, overrides=TINY)
   assert text.splitlines()[2].startswith("| brick, 0 | ")
   assert len(text.splitlines()[2].split("|")) == 7

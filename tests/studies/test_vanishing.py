@@ -8,8 +8,8 @@ SMALL = {"widths": (64,), "overrides": {"data.batch": 32}}
 
 
 def test_the_saturating_gradient_vanishes_and_the_others_stay(tmp_path):
-  told = vanishing(str(tmp_path), seeds=1, quiet=True, warm=5, steps=200, points=6, **SMALL)
-  assert [line.split(" | ")[0] for line in told.splitlines()[2:]] == ["| minimax", "| non_saturating", "| wgan_gp"]
+  text = vanishing(str(tmp_path), seeds=1, quiet=True, warm=5, steps=200, points=6, **SMALL)
+  assert [line.split(" | ")[0] for line in text.splitlines()[2:]] == ["| minimax", "| non_saturating", "| wgan_gp"]
   kept = json.loads((tmp_path / "vanishing.json").read_text())
   assert kept["steps"][0] == 0
   assert kept["steps"][-1] == 200

@@ -1,4 +1,4 @@
-"""What every System promises (core.py), as functions that the test of each system calls with a Trial of its own.
+"""What every System promises (core.py), as functions of a Trial: a system with data small enough to try it on.
 
     TRIAL = Trial(builder(...), batches)
 
@@ -6,11 +6,9 @@
     def test_my_system_keeps_the_contract(promise):
       promise(TRIAL)
 
-    def test_one_device_and_eight_agree():
-      one_device_and_eight_agree(TRIAL)   # see there for when it may be asked of a system
-
-A Trial compiles `init`, `step`, `sample` and `evaluate` once for all promises, `step` with its state donated as in the
-loop; so a promise never keeps a state that it has stepped from.
+test_contract.py asks all of this of one Trial of every system in the registry (rows.py); a system's own test asks it of
+variants that differ in more than numbers. A Trial compiles `init`, `step` and each view once for all promises, `step`
+with its state donated as in the loop; so a promise never keeps a state that it has stepped from.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.core import Batch, System
+from genjax.core import VIEWS, Batch, System
 from genjax.train.mesh import make_mesh, place, state_shardings
 from genjax.train.paths import named_leaves
 
@@ -38,6 +36,7 @@ class Trial:
   def __init__(self, system: System, batches: Sequence[Batch], n: int = 5):
     assert len(batches) >= 3
     self.system, self.batches, self.n = system, batches, n
+    self._views: dict[str, Callable] = {}
 
   @cached_property
   def init(self) -> Callable:
@@ -47,22 +46,30 @@ class Trial:
   def step(self) -> Callable:
     return jax.jit(self.system.step, donate_argnums=1)
 
-  @cached_property
-  def sample(self) -> Callable:
-    return jax.jit(self.system.sample, static_argnums=2)
+  def view(self, name: str, *arguments: Any) -> Any:
+    """What a view answers, compiled once; numbers and words among the arguments are static."""
+    static = tuple(place for place, each in enumerate(arguments) if isinstance(each, int | str))
+    if name not in self._views:
+      self._views[name] = jax.jit(self.system.views[name], static_argnums=static)
+    return self._views[name](*arguments)
 
-  @cached_property
-  def evaluate(self) -> Callable:
-    return jax.jit(self.system.evaluate)
+  def sample(self, key: Any, state: Any, n: int) -> Any:
+    return self.view("sample", key, state, n)
+
+  @property
+  def examples(self) -> np.ndarray:
+    """[B, ...], what a system that samples would make."""
+    return next(self.batches[0][name] for name in ("image", "tokens") if name in self.batches[0])
 
   def start(self) -> Any:
     return self.init(jax.random.key(0), self.batches[0])
 
-  def run(self, state: Any, first: int, last: int) -> tuple[Any, list[Mapping[str, Any]]]:
+  def run(self, state: Any, first: int, last: int, root: int = 1) -> tuple[Any, list[Mapping[str, Any]]]:
     """Steps number `first` to `last - 1`, each with its own key and batch; the state given is used up."""
     history = []
     for i in range(first, last):
-      state, metrics = self.step(jax.random.fold_in(jax.random.key(1), i), state, self.batches[i % len(self.batches)])
+      key = jax.random.fold_in(jax.random.key(root), i)
+      state, metrics = self.step(key, state, self.batches[i % len(self.batches)])
       history.append(metrics)
     return state, history
 
@@ -73,8 +80,8 @@ class Trial:
 
 
 def a_step_keeps_the_structure_of_the_state(trial: Trial) -> None:
-  before = jax.eval_shape(trial.system.init, jax.random.key(0), trial.batches[0])
-  after, _ = jax.eval_shape(trial.system.step, jax.random.key(0), before, trial.batches[0])
+  before = trial.init.eval_shape(jax.random.key(0), trial.batches[0])
+  after, _ = trial.step.eval_shape(jax.random.key(0), before, trial.batches[0])
   assert jax.tree.structure(before) == jax.tree.structure(after)
   for (path, old), new in zip(named_leaves(before).items(), jax.tree.leaves(after), strict=True):
     assert (old.shape, old.dtype, old.weak_type) == (new.shape, new.dtype, new.weak_type), path
@@ -125,8 +132,8 @@ def the_same_keys_give_the_same_bits(trial: Trial) -> None:
 
 
 def another_key_gives_another_state(trial: Trial) -> None:
-  one, _ = trial.step(jax.random.key(1), trial.start(), trial.batches[0])
-  two, _ = trial.step(jax.random.key(2), trial.start(), trial.batches[0])
+  """Two steps, as what is drawn may show in the second alone."""
+  one, two = (trial.run(trial.start(), 0, 2, root)[0] for root in (1, 2))
   assert any(not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True))
 
 
@@ -137,27 +144,11 @@ def a_saved_copy_goes_on_exactly(trial: Trial) -> None:
   _same(trial.run(copy, 1, 3)[0], trial.trained)
 
 
-def samples_are_images(trial: Trial) -> None:
-  if trial.system.sample is None:
-    return
-  images = trial.sample(jax.random.key(5), trial.trained, trial.n)
-  assert images.shape == (trial.n, *trial.batches[0]["image"].shape[1:])
-  assert images.dtype == jnp.float32
-  assert jnp.abs(images).max() <= 1
-  assert len({np.asarray(image).tobytes() for image in images}) == trial.n
-  np.testing.assert_array_equal(images, trial.sample(jax.random.key(5), trial.trained, trial.n))
-  assert not np.array_equal(images, trial.sample(jax.random.key(6), trial.trained, trial.n))
-
-
-def evaluation_gives_float32_scalars_and_repeats(trial: Trial) -> None:
-  if trial.system.evaluate is None:
-    return
-  first, second = (trial.evaluate(jax.random.key(5), trial.trained, trial.batches[1]) for _ in range(2))
-  assert first
-  for name, value in first.items():
-    assert (value.shape, value.dtype) == ((), jnp.float32), name
-    assert np.isfinite(value), name
-    assert value == second[name], name
+def views_answer_as_core_says(trial: Trial) -> None:
+  """A view of a name of its own is the system's own affair."""
+  for name in trial.system.views:
+    if name in VIEWS:
+      ANSWERS[name](trial)
 
 
 PROMISES = (
@@ -170,31 +161,131 @@ PROMISES = (
   the_same_keys_give_the_same_bits,
   another_key_gives_another_state,
   a_saved_copy_goes_on_exactly,
-  samples_are_images,
-  evaluation_gives_float32_scalars_and_repeats,
+  views_answer_as_core_says,
 )
+
+
+# Views ----------------------------------------------------------------------------------------------------------------
+
+
+def _samples(trial: Trial) -> None:
+  draw = lambda key: trial.sample(jax.random.key(key), trial.trained, trial.n)
+  samples = draw(5)
+  assert samples.shape == (trial.n, *trial.examples.shape[1:])
+  assert samples.dtype == trial.examples.dtype
+  if samples.dtype == jnp.float32:
+    assert jnp.abs(samples).max() <= 1
+  else:
+    assert (samples.min() >= 0) & (samples.max() <= trial.examples.max())
+  assert len({np.asarray(sample).tobytes() for sample in samples}) == trial.n
+  np.testing.assert_array_equal(samples, draw(5))
+  assert not np.array_equal(samples, draw(6))
+
+
+def _numbers(trial: Trial, name: str) -> None:
+  """One finite float32 for each example, the same whenever it is asked for, and not the same for all."""
+  found = trial.view(name, trial.trained, trial.examples)
+  assert (found.shape, found.dtype) == ((len(trial.examples),), jnp.float32)
+  assert np.isfinite(found).all()
+  assert len(np.unique(found)) > 1
+  np.testing.assert_array_equal(found, trial.view(name, trial.trained, trial.examples))
+
+
+def _logits(trial: Trial) -> None:
+  logits = trial.view("classify", trial.trained, trial.examples)
+  assert (logits.ndim, logits.dtype) == (2, jnp.float32)
+  assert logits.shape[0] == len(trial.examples)
+  assert logits.shape[1] > trial.batches[0]["label"].max()
+  assert np.isfinite(logits).all()
+
+
+def _codes(trial: Trial) -> None:
+  images = trial.batches[0].get("image", trial.batches[0].get("support", [None])[0])
+  codes = trial.view("encode", trial.trained, images)
+  assert len(codes) == len(images)
+  assert np.isfinite(codes).all()
+  if "decode" in trial.system.views:
+    again = trial.view("decode", trial.trained, codes)
+    assert (again.shape, again.dtype) == (images.shape, jnp.float32)
+
+
+def _latents(trial: Trial) -> None:
+  def generated(key: Any, state: Any) -> tuple[Any, Any]:
+    view = trial.system.views["latents"](state)
+    labels = None if view.classes is None else jnp.arange(trial.n) % view.classes
+    latents = view.draw(key, trial.n)
+    return latents, view.generate(view.mapping(latents, labels), labels)
+
+  latents, images = jax.jit(generated)(jax.random.key(0), trial.trained)
+  assert len(latents) == trial.n
+  assert images.shape == (trial.n, *trial.examples.shape[1:])
+
+
+def _translations(trial: Trial) -> None:
+  for to, other in (("target", "source"), ("source", "target")):
+    translate = jax.jit(trial.system.views["translate"], static_argnums=2)
+    images = translate(trial.trained, trial.batches[0][other], to)
+    assert (images.shape, images.dtype) == (trial.batches[0][to].shape, jnp.float32)
+    assert jnp.abs(images).max() <= 1
+
+
+def _adapted(trial: Trial) -> None:
+  episodes = trial.batches[1]
+  logits = trial.view("adapt", trial.trained, episodes)
+  assert logits.shape == (*episodes["query_label"].shape, episodes["support_label"].max() + 1)
+  assert np.isfinite(logits).all()
+  np.testing.assert_array_equal(logits, trial.view("adapt", trial.trained, episodes))
+
+
+def _stages(trial: Trial) -> None:
+  def scores(state: Any, images: Any) -> list:
+    return [(stage.score(images), stage.bounds) for stage in trial.system.views["stages"](state)]
+
+  for score, bounds in jax.jit(scores)(trial.trained, trial.examples):
+    assert (score.shape, bounds.shape) == ((len(trial.examples),), (2,))
+    assert bounds[0] <= bounds[1]
+
+
+ANSWERS = {
+  "sample": _samples,
+  "score": lambda trial: _numbers(trial, "score"),
+  "log_prob": lambda trial: _numbers(trial, "log_prob"),
+  "classify": _logits,
+  "encode": _codes,
+  "decode": lambda trial: None,  # asked beside "encode"
+  "latents": _latents,
+  "translate": _translations,
+  "adapt": _adapted,
+  "stages": _stages,
+}
+
+
+# Devices --------------------------------------------------------------------------------------------------------------
 
 
 def one_device_and_eight_agree(trial: Trial, *, tolerance: float = 2e-5, metrics: Sequence[str] | None = None) -> None:
   """Two steps on a mesh of 8 give the metrics of one device, relative to `tolerance`; `metrics` None: all of them.
 
   Adam's first move is the sign of the gradient, which rounding flips where the gradient is nearly 0: ask this of a
-  system with plain gradient moves, or of the metrics that do not look past the first update (platform.md).
+  system with plain gradient moves, or of the metrics that do not look past the first update.
   """
-  one, eight = _two_steps(trial, 1), _two_steps(trial, 8)
-  for name in metrics or one:
-    np.testing.assert_allclose(eight[name], one[name], rtol=tolerance, atol=tolerance, err_msg=name)
+  one, eight = jax.device_get(trial.run(trial.start(), 0, 2)[1]), _on_a_mesh(trial)
+  for i in range(2):
+    for name in metrics or one[i]:
+      np.testing.assert_allclose(eight[i][name], one[i][name], rtol=tolerance, atol=tolerance, err_msg=f"{name}, {i}")
 
 
-def _two_steps(trial: Trial, devices: int) -> Mapping[str, np.ndarray]:
-  mesh = make_mesh(jax.devices()[:devices])
-  batches = [place(mesh, batch) for batch in trial.batches[:2]]
-  shardings = state_shardings(mesh, jax.eval_shape(trial.system.init, jax.random.key(0), batches[0]))
-  state = jax.jit(trial.system.init, out_shardings=shardings)(jax.random.key(0), batches[0])
+def _on_a_mesh(trial: Trial) -> list[Mapping[str, np.ndarray]]:
+  """The metrics of two steps on 8 devices, which start from the state of one device."""
+  mesh, state = make_mesh(jax.devices()[:8]), jax.device_get(trial.start())
+  shardings = state_shardings(mesh, state)
   step = jax.jit(trial.system.step, donate_argnums=1, out_shardings=(shardings, None))
-  for i, batch in enumerate(batches):
-    state, metrics = step(jax.random.key(i), state, batch)
-  return jax.device_get(metrics)
+  state, history = jax.device_put(state, shardings), []
+  for i in range(2):
+    key, batch = jax.random.fold_in(jax.random.key(1), i), place(mesh, trial.batches[i])
+    state, metrics = step(key, state, batch)
+    history.append(jax.device_get(metrics))
+  return history
 
 
 def _same(ours: Any, theirs: Any) -> None:

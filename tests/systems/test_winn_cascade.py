@@ -12,10 +12,11 @@ from genjax.nets.convnet import ConvNet
 from genjax.nets.noise import gaussian
 from genjax.ops import langevin
 from genjax.systems import cascade
-from genjax.systems.winn import stages, winn
+from genjax.systems.optimizers import adam
+from genjax.systems.winn import path_of, winn
 
 SHAPE = (4, 4, 1)
-M, BATCH, TURNS, STARTS = 8, 16, 2, 32
+M, BATCH, STEPS, STARTS = 8, 16, 2, 32
 NET = ConvNet(((4,), (4,)))
 
 
@@ -23,7 +24,7 @@ def _system(**changes):
   settings = {
     "passes": 1,
     "minibatch": M,
-    "rate": 1e-2,
+    "optimizer": adam(learning_rate=1e-2, b1=0.0, b2=0.9),
     "sampler": langevin.langevin(0.01),
     "ascent_steps": 4,
     "synthesis": M,
@@ -31,7 +32,7 @@ def _system(**changes):
     "initial": M,
     "capacity": 16 * M,
     "cascades": 3,
-    "cascade_steps": TURNS,
+    "cascade_steps": STEPS,
     "starts": STARTS,
   }
   return winn(NET, gaussian(SHAPE), shape=SHAPE, **(settings | changes))
@@ -44,13 +45,13 @@ def _batches():
 
 @cache
 def _trial():
-  """Every turn is a stage, so that the three steps of the contract go through all of them."""
+  """Every step is a stage, so that the three steps of the contract go through all of them."""
   return contract.Trial(_system(cascade_steps=1), _batches())
 
 
 @cache
 def _history():
-  """The states after 0, 1, ... 7 turns of a cascade of three stages of two turns, on the host."""
+  """The states after 0, 1, ... 7 steps of a cascade of three stages of two steps, on the host."""
   trial = contract.Trial(_system(), _batches())
   states = [jax.device_get(jax.tree.map(jnp.copy, trial.start()))]
   for i in range(7):
@@ -73,7 +74,7 @@ def test_one_device_and_eight_agree_across_the_end_of_a_stage():
   contract.one_device_and_eight_agree(_trial())
 
 
-def test_a_stage_lasts_its_turns_and_the_last_one_goes_on():
+def test_a_stage_lasts_its_steps_and_the_last_one_goes_on():
   assert [int(state.cascade.ended) for state in _history()] == [0, 0, 0, 1, 1, 2, 2, 2]
 
 
@@ -85,7 +86,7 @@ def test_a_snapshot_is_the_weights_and_the_range_with_which_its_stage_ended():
 
 
 def test_the_network_is_trained_on_without_new_weights():
-  """A stage's first turn moves its weights by no more than Adam can in its updates from those of the stage before."""
+  """A stage's first step moves its weights by no more than Adam can in its updates from those of the stage before."""
   before, after = _history()[2].params, _history()[3].params
   assert not _equal(before, after)
   for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
@@ -99,14 +100,14 @@ def test_the_images_handed_over_fill_the_starts_and_join_the_pool():
   assert states[5].cascade.starts.count.sum() == 2 * STARTS  # the second stage's took the place of the first's
   grown = [int(state.pool.count.sum()) for state in states]
   np.testing.assert_array_equal(np.diff(grown), [M, M, M + STARTS, M, M + STARTS, M, M])
-  handed = {lane.tobytes() for lane in states[3].cascade.starts.images.reshape(STARTS, -1)}
+  handed = {image.tobytes() for image in states[3].cascade.starts.images.reshape(STARTS, -1)}
   assert handed <= {image.tobytes() for image in states[3].pool.images.reshape(-1, 16)}
 
 
 def test_chains_of_a_later_stage_start_from_the_images_handed_over():
   """Without moves a synthesised image is where its chain started."""
   trial = contract.Trial(_system(ascent_steps=0), _batches())
-  state, _ = trial.run(trial.start(), 0, TURNS + 1)
+  state, _ = trial.run(trial.start(), 0, STEPS + 1)
   starts = np.asarray(state.cascade.starts.images).reshape(STARTS, -1)
   newest = np.asarray(state.pool.images)[:, int(state.pool.count[0]) - 1]
   assert {image.tobytes() for image in newest} <= {image.tobytes() for image in starts}
@@ -114,7 +115,7 @@ def test_chains_of_a_later_stage_start_from_the_images_handed_over():
 
 def test_a_sample_goes_through_the_ended_stages_and_then_the_present_one():
   for state, active in zip(_history()[:6], [(0, 0), (0, 0), (0, 0), (1, 0), (1, 0), (1, 1)], strict=True):
-    path = stages(state)
+    path = path_of(state)
     assert [bool(flag) for flag in path.active] == [*map(bool, active), True]
     assert _equal(jax.tree.map(lambda leaf: leaf[-1], path.params), state.params)
 
@@ -124,7 +125,7 @@ def test_stages_are_climbed_in_order_and_those_not_reached_are_passed_by():
     return langevin.Chains(images * 10 + params, None, None, None)
 
   def through(active):
-    path = cascade.Stages(jnp.asarray([1.0, 2.0, 3.0]), jnp.zeros((3, 2)), jnp.asarray(active))
+    path = cascade.Path(jnp.asarray([1.0, 2.0, 3.0]), jnp.zeros((3, 2)), jnp.asarray(active))
     return float(cascade.through(jax.random.key(0), path, jnp.zeros((1,)), climb)[0])
 
   assert through([True, True, True]) == 123
@@ -132,7 +133,7 @@ def test_stages_are_climbed_in_order_and_those_not_reached_are_passed_by():
   assert through([False, False, True]) == 3
 
 
-def test_a_cascade_without_turns_or_with_odd_starts_is_refused():
+def test_a_cascade_without_steps_or_with_odd_starts_is_refused():
   with pytest.raises(ValueError, match="cascade_steps 0; use at least 1"):
     _system(cascade_steps=None)
   with pytest.raises(ValueError, match="starts 12 is not a multiple of the minibatch 8; use 8"):

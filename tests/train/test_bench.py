@@ -7,26 +7,34 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import train_toy
 from jax import lax
 
+from genjax.core import Kernel
 from genjax.train import bench as benches
-from genjax.train.bench import Kernel, bench, table
+from genjax.train.bench import bench, table
 from genjax.train.errors import BadSetting
 from genjax.train.flops import Flops
 from genjax.train.mesh import make_mesh
 
 PIXELS, CODE, BATCH, STEPS, SAMPLES = 16, train_toy.CODE, train_toy.BATCH, 4, 24
 PARAMETERS = PIXELS * CODE + CODE * PIXELS + PIXELS
-POOL_BYTES = 4 * train_toy.LANES * PIXELS
+POOL_BYTES = 4 * train_toy.SLOTS * PIXELS
 # step, parameters and their momentum, pool, three bfloat16, a key of two words
 STATE_BYTES = 4 + 2 * 4 * PARAMETERS + POOL_BYTES + 3 * 2 + 2 * 4
 
 
 def run(system=None, **settings):
   settings = {"key": jax.random.key(0), "seconds": 0.02, "samples": 0, **settings}
-  return bench(system or train_toy.system(), train_toy.batch, **settings)
+  return bench(system or train_toy.system(), train_toy.data(prepare=doubled), **settings)
+
+
+def doubled(key, raw):
+  """A preparation: of every image two, so that one sees who takes raw batches and who prepared ones."""
+  del key
+  return {"image": jnp.concatenate([raw["image"][: BATCH // 2]] * 2)}
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +43,19 @@ def traces():
 
 
 @pytest.fixture(scope="module")
-def report(traces):
-  x = jnp.ones((8, 8))
-  kernel = Kernel(lambda x: x @ x, (x,), work=640, unit="gradient-steps")
-  return run(train_toy.system(traces=traces), steps_per_call=STEPS, samples=SAMPLES, kernels={"sampler": kernel})
+def batches():
+  """Arguments with which the kernels were made."""
+  return []
+
+
+@pytest.fixture(scope="module")
+def report(traces, batches):
+  def kernels(key, batch):
+    batches.append((key, batch["image"]))
+    return {"sampler": Kernel(lambda x: x @ x, (jnp.ones((8, 8)),), work=640, unit="gradient-steps")}
+
+  system = train_toy.system(traces=traces)._replace(kernels=kernels)
+  return run(system, steps_per_call=STEPS, samples=SAMPLES)
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +65,9 @@ def other():
   def fn(x):
     return lax.while_loop(lambda x: x.sum() < 9, lambda x: x @ x, x)
 
-  system = train_toy.system(poison_step=2)._replace(sample=None)
-  kernels = {"loop": Kernel(fn, (jnp.ones((3, 3)),), 1, "loops")}
-  return run(system, samples=8, mesh=make_mesh(jax.devices()[:1]), seconds=1e-9, kernels=kernels)
+  kernels = lambda key, batch: {"loop": Kernel(fn, (jnp.ones((3, 3)),), 1, "loops")}
+  system = train_toy.system(poison_step=2)._replace(views={}, kernels=kernels)
+  return run(system, samples=8, mesh=make_mesh(jax.devices()[:1]), seconds=1e-9)
 
 
 def timings(report):
@@ -61,7 +78,7 @@ def test_every_measured_number_is_positive_and_finite(report):
   for timing in timings(report).values():
     for number in (timing.compile_s, *timing.call_s, timing.seconds, timing.per_second, timing.flops_per_second):
       assert 0 < number < math.inf
-  assert 0 < report.images_per_second < math.inf
+  assert 0 < report.examples_per_second < math.inf
   assert report.memory.peak > 2**20
   assert report.memory.peak_of == "process"
 
@@ -80,13 +97,13 @@ def test_the_quartiles_are_in_order_and_within_the_time_that_was_measured(report
     assert median * timing.repeats / 2 <= timing.seconds
 
 
-def test_a_rate_is_work_over_the_median_time(report):
+def test_a_speed_is_work_over_the_median_time(report):
   works = {name: (timing.work, timing.unit) for name, timing in timings(report).items()}
-  assert works == {"step": (STEPS, "steps"), "sample": (SAMPLES, "images"), "sampler": (640, "gradient-steps")}
+  assert works == {"step": (STEPS, "steps"), "sample": (SAMPLES, "examples"), "sampler": (640, "gradient-steps")}
   for timing in timings(report).values():
     assert timing.per_second * timing.call_s[1] == pytest.approx(timing.work, rel=1e-12)
     assert timing.flops_per_second * timing.call_s[1] == pytest.approx(timing.flops.flops, rel=1e-12)
-  assert report.images_per_second == pytest.approx(STEPS * BATCH / report.step.call_s[1], rel=1e-12)
+  assert report.examples_per_second == pytest.approx(STEPS * BATCH / report.step.call_s[1], rel=1e-12)
 
 
 def test_the_operations_of_the_toy_are_those_worked_out_by_hand(report):
@@ -113,9 +130,17 @@ def test_the_step_is_traced_once(report, traces):
   assert len(traces) == 1
 
 
-def test_the_conditions_are_told(report):
+def test_the_kernels_are_made_of_a_prepared_batch_on_one_device_by_the_key_that_was_given(report, batches):
+  ((key, image),) = batches
+  assert key == jax.random.key(0)
+  assert len(image.sharding.device_set) == 1
+  half = train_toy.batch(0)["image"][: BATCH // 2]
+  np.testing.assert_array_equal(image, np.concatenate([half, half]))
+
+
+def test_the_conditions_are_in_the_report(report):
   assert (report.platform, report.device_kind, report.devices, report.processes) == ("cpu", "cpu", 8, 1)
-  assert (report.images, report.steps_per_call, report.device_peak_flops) == (BATCH, STEPS, None)
+  assert (report.examples, report.steps_per_call, report.device_peak_flops) == (BATCH, STEPS, None)
   assert report.versions["jax"] == jax.__version__
   assert report.finite
 
@@ -126,14 +151,14 @@ def test_one_device_can_be_measured_too(other):
 
 
 def test_a_report_survives_json(report):
-  told = report.to_dict()
-  assert json.loads(json.dumps(told, allow_nan=False)) == told
-  assert told["step"]["per_second"] == report.step.per_second
-  assert told["step"]["call_s"]["median"] == report.step.call_s[1]
-  assert told["step"]["images_per_second"] == report.images_per_second
-  assert told["kernels"]["sampler"]["unit"] == "gradient-steps"
-  assert told["step"]["share_of_peak"] is None
-  assert told["memory"]["state"] == STATE_BYTES
+  values = report.to_dict()
+  assert json.loads(json.dumps(values, allow_nan=False)) == values
+  assert values["step"]["per_second"] == report.step.per_second
+  assert values["step"]["call_s"]["median"] == report.step.call_s[1]
+  assert values["step"]["examples_per_second"] == report.examples_per_second
+  assert values["kernels"]["sampler"]["unit"] == "gradient-steps"
+  assert values["step"]["share_of_peak"] is None
+  assert values["memory"]["state"] == STATE_BYTES
 
 
 def test_the_table_has_a_row_for_each_piece_and_its_columns_stand_in_line(report):
@@ -168,12 +193,12 @@ def test_a_run_that_diverges_says_so(other):
 
 def test_a_loop_of_unknown_length_is_owned_up_to(other):
   assert other.kernels["loop"].flops == Flops(2 * 27, 1)
-  assert "1 loop(s) have a length that the program does not tell" in table(other)
+  assert "1 loop(s) have a length that the program does not hold" in table(other)
 
 
-def test_memory_that_no_one_tells_is_shown_as_such(report):
+def test_memory_that_nobody_knows_is_shown_as_such(report):
   memory = report.memory._replace(peak=None, temp=None)
-  assert table(report._replace(memory=memory)).count("not told") == 2
+  assert table(report._replace(memory=memory)).count("not known") == 2
 
 
 @pytest.mark.parametrize(
@@ -192,7 +217,7 @@ def test_a_setting_that_cannot_work_is_named_before_anything_is_compiled(setting
 
 def test_a_batch_that_does_not_divide_is_refused_as_in_the_loop():
   with pytest.raises(BadSetting, match="batch 12 does not divide over 8 devices"):
-    bench(train_toy.system(), lambda step: train_toy.batch(step, rows=12), key=jax.random.key(0))
+    bench(train_toy.system(), train_toy.data(lambda step: train_toy.batch(step, rows=12)), key=jax.random.key(0))
 
 
 def test_resident_memory_is_in_bytes_and_no_more_than_the_system_says():

@@ -13,12 +13,14 @@ from genjax.train.mesh import make_mesh
 
 VALUES = {5: 0.5, 10: 0.4, 15: 0.2, 20: 0.3, 25: 0.2, 30: float("nan")}
 SETTINGS = {"log_every": 5, "checkpoint_every": 10, "evaluate_every": 5, "keep": 1, "best": "error", "quiet": True}
+BETTER = {"error": "lower", "accuracy": "higher", "other": "neither"}
 
 
 def train(workdir, steps=30, *, values=VALUES, batch=toy.batch, **more):
-  evaluators = {"errors": lambda key, state, sample: {"error": values[int(state.step)], "other": 1.0}}
-  settings = SETTINGS | {"evaluators": evaluators, "mesh": make_mesh(jax.devices()[:1])} | more
-  return loop.run(toy.system(), batch, workdir=workdir, key=jax.random.key(0), steps=steps, **settings)
+  numbers = lambda value: {"error": value, "accuracy": 1 - value, "other": 1.0}
+  evaluators = {"errors": lambda key, state: numbers(values[int(state.step)])}
+  settings = SETTINGS | {"evaluators": evaluators, "better": BETTER, "mesh": make_mesh(jax.devices()[:1])} | more
+  return loop.train(toy.system(), toy.data(batch), workdir=workdir, key=jax.random.key(0), steps=steps, **settings)
 
 
 def kept(workdir):
@@ -53,9 +55,9 @@ def test_the_earliest_of_the_lowest_is_kept_though_no_other_checkpoint_is_of_its
   assert steps == [15]
   assert step == 15
   assert sorted(int(path.name) for path in (whole / "checkpoints").iterdir()) == [30]
-  short = loop.run(
+  short = loop.train(
     toy.system(),
-    toy.batch,
+    toy.data(),
     workdir=whole / "short",
     key=jax.random.key(0),
     steps=15,
@@ -92,24 +94,61 @@ def test_a_finished_run_keeps_its_best(whole):
   assert kept(whole)[0] == [15]
 
 
-def test_the_log_knows_the_earliest_of_the_lowest(tmp_path):
+def test_the_highest_is_kept_where_higher_is_better(tmp_path):
+  train(tmp_path, values=VALUES | {20: 0.05}, best="accuracy")
+  assert kept(tmp_path)[0] == [20]
+
+
+def test_a_run_that_goes_on_by_another_number_keeps_the_best_of_the_states_that_can_still_be_had(tmp_path):
+  train(tmp_path, 25)
+  assert kept(tmp_path)[0] == [15]
+  # The highest so far was at step 5, whose state is gone; that of 30 is above that of 15, which is still there.
+  train(tmp_path, 30, values={30: 0.4}, better={"error": "higher"})
+  assert kept(tmp_path)[0] == [30]
+
+
+def test_a_finished_run_that_is_asked_for_its_best_only_now_has_its_last_state(tmp_path):
+  train(tmp_path, 10, best="")
+  assert not (tmp_path / BEST).exists()
+  train(tmp_path, 10)
+  assert kept(tmp_path)[0] == [10]
+
+
+def test_the_log_knows_the_earliest_of_the_best(tmp_path):
   log = Log(tmp_path, quiet=True)
-  assert log.lowest("eval/error") is None
+  best = lambda log, better="lower", among=(1, 2, 3, 4): log.best("eval/error", better, among)
+  assert best(log) is None
   for step, value in ((1, 3.0), (2, float("nan")), (3, 1.0), (4, 1.0)):
     log.scalars(step, {"loss": -1.0})
     log.scalars(step, {"eval/error": value})
-  assert log.lowest("eval/error") == 3
+  assert best(log) == 3
+  assert best(log, "higher") == 1
+  assert best(log, "higher", (2, 3, 4)) == 3
+  assert best(log, "lower", (2,)) is None
   log.close()
   again = Log(tmp_path, step=2, quiet=True)
-  assert again.lowest("eval/error") == 1
+  assert best(again) == 1
   again.close()
 
 
-def test_what_cannot_be_the_best_is_refused(tmp_path):
-  with pytest.raises(BadSetting, match=r"config.train.best='error', but there is nothing to evaluate"):
-    train(tmp_path, evaluators=None, evaluate_every=0)
-  with pytest.raises(BadSetting, match=r"config.train.best='eror' is not evaluated; use one of error, other, or ''"):
-    train(tmp_path, best="eror")
+@pytest.mark.parametrize(
+  ("settings", "message"),
+  [
+    ({"evaluators": None, "evaluate_every": 0}, r"best='error', but there is nothing to evaluate; use ''"),
+    ({"best": "eror"}, r"best='eror' is not measured; use one of error, accuracy, or ''"),
+    ({"best": "other"}, r"best='other' is measured, but neither lower nor higher is better; use one of error, acc"),
+    ({"better": None}, r"best='error' is not measured; use ''"),
+  ],
+)
+def test_what_cannot_be_the_best_is_refused_before_anything_is_compiled(tmp_path, settings, message):
+  with pytest.raises(BadSetting, match=message):
+    train(tmp_path / "run", **settings)
+  assert not (tmp_path / "run").exists()
+
+
+def test_a_best_that_no_evaluator_gives_is_named(tmp_path):
+  with pytest.raises(ValueError, match=r"no evaluator gives 'mean', .*; they give error, accuracy, other"):
+    train(tmp_path, 5, best="mean", better={"mean": "lower"}, checkpoint_every=5)
 
 
 def test_without_it_there_is_no_such_folder(tmp_path):

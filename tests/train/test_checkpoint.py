@@ -17,9 +17,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from genjax.train.audit import audit
 from genjax.train.checkpoint import Checkpoints
 from genjax.train.errors import CheckpointMismatch, StorageError
+from genjax.train.fingerprint import fingerprints
 from genjax.train.mesh import make_mesh, state_shardings
 from genjax.train.paths import named_leaves
 
@@ -176,7 +176,7 @@ def largest(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "missing", "emptied", "zeroed page"])
-def test_a_damaged_checkpoint_is_told_in_one_line_and_the_one_before_is_used(saved, damage, caplog, capfd):
+def test_a_damaged_checkpoint_is_reported_in_one_line_and_the_one_before_is_used(saved, damage, caplog, capfd):
   checkpoints, folder = saved
   for file in data_files(folder / "2"):
     content = file.read_bytes()
@@ -226,7 +226,7 @@ def test_when_all_are_damaged_nothing_is_restored_and_nothing_is_lost(saved):
 
 def test_a_record_with_a_flipped_letter_is_damage_and_not_another_model(saved):
   checkpoints, folder = saved
-  (record,) = [p for p in (folder / "2" / "audit").rglob("*") if p.is_file() and b"kernel" in p.read_bytes()]
+  (record,) = [p for p in (folder / "2" / "fingerprints").rglob("*") if p.is_file() and b"kernel" in p.read_bytes()]
   record.write_bytes(record.read_bytes().replace(b"kernel", b"kernem"))
   assert checkpoints.restore(target_of(state_of(0)))[1] == 1
 
@@ -234,19 +234,19 @@ def test_a_record_with_a_flipped_letter_is_damage_and_not_another_model(saved):
 def test_arrays_of_another_dtype_than_recorded_are_damage(saved):
   checkpoints, folder = saved
   record = ocp.Checkpointer(ocp.CompositeCheckpointHandler()).restore(
-    folder / "2", args=ocp.args.Composite(audit=ocp.args.JsonRestore())
-  )["audit"]
+    folder / "2", args=ocp.args.Composite(fingerprints=ocp.args.JsonRestore())
+  )["fingerprints"]
   leaves = {name: leaf for name, leaf in named_leaves(state_of(2)).items() if leaf.size}
   leaves["weights/kernel"] = leaves["weights/kernel"].astype(jnp.bfloat16)  # Orbax casts it back without a word
   with ocp.CheckpointManager(folder) as other:
-    other.save(5, args=ocp.args.Composite(state=ocp.args.StandardSave(leaves), audit=ocp.args.JsonSave(record)))
+    other.save(5, args=ocp.args.Composite(state=ocp.args.StandardSave(leaves), fingerprints=ocp.args.JsonSave(record)))
   checkpoints._manager.reload()
   assert checkpoints.restore(target_of(state_of(0)))[1] == 2
   assert (folder.parent / "checkpoints_bad" / "5").is_dir()
 
 
 @pytest.mark.parametrize(
-  ("change", "told"),
+  ("change", "message"),
   [
     (lambda s: s | {"byte": jnp.zeros(12, jnp.uint8)}, r"byte: saved uint8\[11\], wanted uint8\[12\]"),
     (lambda s: s | {"byte": jnp.zeros(11, jnp.int8)}, r"byte: saved uint8\[11\], wanted int8\[11\]"),
@@ -254,9 +254,9 @@ def test_arrays_of_another_dtype_than_recorded_are_damage(saved):
     (lambda s: {k: v for k, v in s.items() if k != "pool"}, r"pool: saved float32\[16, 40, 3\], wanted nothing"),
   ],
 )
-def test_another_model_is_the_users_mistake_and_nothing_is_moved(saved, change, told):
+def test_another_model_is_the_users_mistake_and_nothing_is_moved(saved, change, message):
   checkpoints, folder = saved
-  with pytest.raises(CheckpointMismatch, match=told):
+  with pytest.raises(CheckpointMismatch, match=message):
     checkpoints.restore(target_of(change(state_of(0))))
   assert checkpoints.steps() == [1, 2]
   assert not (folder.parent / "checkpoints_bad").exists()
@@ -302,15 +302,15 @@ FULL_DISK = """
   _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
   resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))  # every larger file fails, as on a full disk
   checkpoints.save(2, {"w": states[2]})
-  told = None
+  message = None
   for _ in range(100):
     time.sleep(0.1)
     try:
       checkpoints.check()
     except StorageError as error:
-      told = str(error)
+      message = str(error)
       break
-  print(told)
+  print(message)
   print(checkpoints.steps())
   resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
   checkpoints.save(3, {"w": states[3]})
@@ -325,7 +325,7 @@ FULL_DISK = """
 """
 
 
-def test_a_save_that_fails_in_the_background_is_told_and_good_steps_stay(tmp_path):
+def test_a_save_that_fails_in_the_background_is_reported_and_good_steps_stay(tmp_path):
   done = subprocess.run(
     [sys.executable, "-c", textwrap.dedent(FULL_DISK), str(tmp_path / "checkpoints")],
     env=os.environ | {"JAX_PLATFORMS": "cpu"},
@@ -335,16 +335,24 @@ def test_a_save_that_fails_in_the_background_is_told_and_good_steps_stay(tmp_pat
   )
   assert done.returncode == 0, done.stderr
   assert "Traceback" not in done.stderr
-  told, *rest = done.stdout.splitlines()
-  assert told.startswith("a checkpoint could not be written: ")
-  assert "checkpoints of steps [1] are good" in told
-  assert "MiB free" in told
+  message, *rest = done.stdout.splitlines()
+  assert message.startswith("a checkpoint could not be written: ")
+  assert "checkpoints of steps [1] are good" in message
+  assert "MiB free" in message
   assert rest == ["[1]", "[1, 3]", "3 True", "1 True"]
 
 
-def test_the_record_names_every_leaf_with_its_print(saved):
+def test_the_record_names_every_leaf_with_its_fingerprint(saved):
   _, folder = saved
-  (record,) = [p for p in (folder / "2" / "audit").rglob("*") if p.is_file() and b"kernel" in p.read_bytes()]
+  (record,) = [p for p in (folder / "2" / "fingerprints").rglob("*") if p.is_file() and b"kernel" in p.read_bytes()]
   rows = json.loads(record.read_text())["leaves"]
   assert [row["path"] for row in rows] == list(named_leaves(state_of(2)))
-  assert [row["print"] for row in rows] == audit(state_of(2)).prints.tolist()
+  assert [row["fingerprint"] for row in rows] == fingerprints(state_of(2)).words.tolist()
+
+
+def test_a_checkpoint_of_the_layout_before_is_refused_and_stays(saved):
+  checkpoints, folder = saved
+  (folder / "2" / "fingerprints").rename(folder / "2" / "audit")
+  with pytest.raises(CheckpointMismatch, match="was written by an earlier genjax, in another layout"):
+    checkpoints.restore(target_of(state_of(0)))
+  assert (folder / "2").exists()

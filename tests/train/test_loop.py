@@ -14,10 +14,10 @@ import train_toy as toy
 from PIL import Image
 
 from genjax.core import System
-from genjax.train import calls, loop
+from genjax.train import compiled, loop
 from genjax.train.checkpoint import Checkpoints
 from genjax.train.errors import BadSetting, CheckpointMismatch, Diverged, Interrupted, StorageError
-from genjax.train.log import read_metrics
+from genjax.train.files import read_metrics
 from genjax.train.mesh import make_mesh
 
 KEY = jax.random.key(0)
@@ -25,7 +25,9 @@ FAST = {"log_every": 5, "checkpoint_every": 10, "quiet": True}
 
 
 def train(workdir, steps=20, *, system=None, batch=toy.batch, **settings):
-  return loop.run(system or toy.system(), batch, workdir=workdir, key=KEY, steps=steps, **(FAST | settings))
+  settings = FAST | settings
+  data = settings.pop("data", None) or toy.data(batch)
+  return loop.train(system or toy.system(), data, workdir=workdir, key=KEY, steps=steps, **settings)
 
 
 def bits(state):
@@ -51,24 +53,24 @@ def test_a_run_trains_and_leaves_what_it_should(tmp_path):
   assert [row["step"] for row in rows if "loss" in row] == [5, 10, 15, 20]
   assert [row["step"] for row in rows if "eval/mean" in row] == [10, 20]
   assert rows[-2]["loss"] < rows[0]["loss"]
-  assert all(row["clock"]["rate"] > 0 for row in rows if "loss" in row)
+  assert all(row["clock"]["steps_per_second"] > 0 for row in rows if "loss" in row)
   assert [row["step"] for row in rows if "compile_s" in row.get("clock", {})] == [5]
   assert sorted(os.listdir(tmp_path / "samples")) == [f"step_{s:08d}.png" for s in (0, 10, 20)]
   with Image.open(tmp_path / "samples" / "step_00000020.png") as picture:
-    assert picture.size == (3 * 66 + 2, 2 * 66 + 2)
+    assert picture.size == (4, 5 * 4)
   assert steps_in(tmp_path / "checkpoints") == [10, 20]
   assert (tmp_path / "curves.png").exists()
 
 
 def test_the_step_is_the_one_that_was_defined(tmp_path):
   system, state = toy.system(), None
-  state = jax.jit(system.init)(calls.named_key(KEY, "init"), {"image": jnp.asarray(toy.batch(0)["image"])})
+  state = jax.jit(system.init)(compiled.named_key(KEY, "init"), {"image": jnp.asarray(toy.batch(0)["image"])})
   step = jax.jit(system.step)
   for i in range(10):
     state, metrics = step(jax.random.fold_in(KEY, i), state, {"image": jnp.asarray(toy.batch(i)["image"])})
   result = train(tmp_path, 10, mesh=make_mesh(jax.devices()[:1]))
-  for found, wanted in zip(jax.tree.leaves(result.state.params), jax.tree.leaves(state.params), strict=True):
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+  for trained, wanted in zip(jax.tree.leaves(result.state.params), jax.tree.leaves(state.params), strict=True):
+    np.testing.assert_allclose(trained, wanted, rtol=1e-5, atol=1e-6)
   assert read_metrics(tmp_path / "metrics.jsonl")[-1]["loss"] == pytest.approx(float(metrics["loss"]), rel=1e-5)
 
 
@@ -82,7 +84,7 @@ def test_the_step_is_traced_once_for_a_whole_run(tmp_path, steps_per_call):
 def test_the_state_is_donated():
   system = toy.system()
   shapes = jax.eval_shape(system.init, KEY, {"image": jnp.zeros((16, 4, 4, 1))})
-  call = jax.jit(calls.make_calls(system, 2), donate_argnums=1)
+  call = jax.jit(compiled.make_calls(system, 2), donate_argnums=1)
   memory = call.lower(KEY, shapes, {"image": jax.ShapeDtypeStruct((2, 16, 4, 4, 1), jnp.float32)}).compile()
   donated = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((shapes.params, shapes.pool)))
   assert memory.memory_analysis().alias_size_in_bytes >= donated
@@ -188,7 +190,7 @@ def test_a_state_that_is_not_finite_is_never_saved(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("settings", "told"),
+  ("settings", "message"),
   [
     (
       {"steps": 21, "steps_per_call": 5},
@@ -202,19 +204,23 @@ def test_a_state_that_is_not_finite_is_never_saved(tmp_path):
     ({"steps": 20, "log_every": 0}, r"config.train.log_every=0; use at least"),
     ({"steps": 0}, r"config.train.steps=0"),
     ({"steps": 20, "sample_every": 5, "samples": 0}, r"config.train.samples=0"),
+    ({"steps": 20, "keep": 0}, r"config.train.keep=0; keep at least 1"),
+    (
+      {"steps": 20, "sample_every": 5, "system": toy.system()._replace(views={})},
+      r"this system has no view `sample`, .*; set config.train.sample_every=0",
+    ),
+    (
+      {"steps": 20, "sample_every": 5, "data": toy.data(show=None)},
+      r"this data set cannot show samples .*; set config.train.sample_every=0",
+    ),
   ],
 )
-def test_a_setting_that_cannot_work_is_named_before_anything_is_compiled(tmp_path, settings, told):
+def test_a_setting_that_cannot_work_is_named_before_anything_is_compiled(tmp_path, settings, message):
   traces = []
-  with pytest.raises(BadSetting, match=told):
-    train(tmp_path / "run", system=toy.system(traces=traces), **settings)
+  with pytest.raises(BadSetting, match=message):
+    train(tmp_path / "run", **({"system": toy.system(traces=traces)} | settings))
   assert not traces
   assert not (tmp_path / "run").exists()
-
-
-def test_a_system_without_samples_cannot_make_grids(tmp_path):
-  with pytest.raises(BadSetting, match="this system has no samples"):
-    train(tmp_path, system=toy.system()._replace(sample=None), sample_every=5)
 
 
 def test_a_batch_that_does_not_divide_is_refused_before_compiling(tmp_path):
@@ -229,7 +235,7 @@ def test_a_batch_of_another_form_is_named_by_its_step(tmp_path):
     train(tmp_path, batch=lambda step: toy.batch(step, rows=8 if step == 3 else 16))
 
 
-def test_a_system_that_does_not_count_its_steps_is_found_out(tmp_path):
+def test_a_system_that_does_not_count_its_steps_is_refused(tmp_path):
   system = toy.system()
   stuck = system._replace(step=lambda k, s, b: (system.step(k, s, b)[0]._replace(step=s.step), {"loss": jnp.zeros(())}))
   with pytest.raises(ValueError, match=r"state.step is 0 after 1 steps"):
@@ -244,9 +250,9 @@ def test_a_state_without_a_step_is_refused(tmp_path):
 
 def test_a_metric_that_is_no_scalar_is_named(tmp_path):
   system = toy.system()
-  wide = system._replace(step=lambda *a: (system.step(*a)[0], {"losses": jnp.zeros(3)}))
+  vector = system._replace(step=lambda *a: (system.step(*a)[0], {"losses": jnp.zeros(3)}))
   with pytest.raises(ValueError, match=r"metric 'losses' has shape \(3,\)"):
-    train(tmp_path, system=wide)
+    train(tmp_path, system=vector)
 
 
 def signalling(at, number):
@@ -286,16 +292,16 @@ def twice(step):
 
 
 def test_outside_the_main_thread_it_trains_too_and_installs_no_handler(tmp_path):
-  before, found = signal.getsignal(signal.SIGTERM), []
+  before, seen = signal.getsignal(signal.SIGTERM), []
 
   def work():
-    found.append(train(tmp_path, 10, batch=lambda s: found.append(signal.getsignal(signal.SIGTERM)) or toy.batch(s)))
+    seen.append(train(tmp_path, 10, batch=lambda s: seen.append(signal.getsignal(signal.SIGTERM)) or toy.batch(s)))
 
   thread = threading.Thread(target=work)
   thread.start()
   thread.join()
-  assert found[-1].step == 10
-  assert set(found[:-1]) == {before}
+  assert seen[-1].step == 10
+  assert set(seen[:-1]) == {before}
 
 
 def test_a_file_in_the_way_of_the_workdir_is_one_line(tmp_path):
@@ -304,19 +310,15 @@ def test_a_file_in_the_way_of_the_workdir_is_one_line(tmp_path):
     train(tmp_path / "run")
 
 
-def test_a_workdir_at_a_step_beyond_the_end_is_refused(tmp_path):
-  train(tmp_path, 20)
-  with pytest.raises(BadSetting, match=r"the workdir is at step 20; .*config.train.steps=10"):
-    train(tmp_path, 10)
-
-
 def test_two_evaluators_cannot_give_the_same_name(tmp_path):
   with pytest.raises(ValueError, match="two evaluators give 'mean'"):
     train(tmp_path, 10, evaluators={"a": toy.evaluate, "b": toy.evaluate})
 
 
 def test_a_key_with_a_name_is_never_that_of_a_step():
-  named = {tuple(jax.random.key_data(calls.named_key(KEY, name)).tolist()) for name in ("init", "sample", "evaluate/a")}
+  named = {
+    tuple(jax.random.key_data(compiled.named_key(KEY, name)).tolist()) for name in ("init", "sample", "evaluate/a")
+  }
   steps = {
     tuple(row) for row in jax.random.key_data(jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(1000))).tolist()
   }
@@ -328,18 +330,45 @@ def test_a_checkpoint_written_by_eight_devices_goes_on_with_one(tmp_path):
   train(tmp_path, 10)
   result = train(tmp_path, 20, mesh=make_mesh(jax.devices()[:1]))
   whole = train(tmp_path / "whole", 20)
-  for found, wanted in zip(jax.tree.leaves(result.state.params), jax.tree.leaves(whole.state.params), strict=True):
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=2e-6)
+  for one, eight in zip(jax.tree.leaves(result.state.params), jax.tree.leaves(whole.state.params), strict=True):
+    np.testing.assert_allclose(one, eight, rtol=1e-5, atol=2e-6)
 
 
 def test_the_checkpoint_is_never_ahead_of_the_log(tmp_path, monkeypatch):
   seen = []
   save = Checkpoints.save
 
-  def spy(self, step, state, audited=None):
+  def spy(self, step, state, known=None):
     seen.append((step, [json.loads(x)["step"] for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]))
-    save(self, step, state, audited)
+    save(self, step, state, known)
 
   monkeypatch.setattr(Checkpoints, "save", spy)
   train(tmp_path, 20)
   assert seen == [(10, [5, 10]), (20, [5, 10, 15, 20])]
+
+
+def test_the_preparation_of_the_data_is_part_of_init_and_step_with_a_key_of_its_own(tmp_path):
+  def prepare(key, raw):
+    return {"image": raw["image"] + 0.1 * jax.random.normal(key, raw["image"].shape)}
+
+  result = train(tmp_path, 3, data=toy.data(prepare=prepare), mesh=make_mesh(jax.devices()[:1]))
+  system, augment = toy.system(), lambda key: jax.random.fold_in(key, 0x617567)
+  key = compiled.named_key(KEY, "init")
+  state = jax.jit(lambda key, raw: system.init(key, prepare(augment(key), raw)))(key, toy.batch(0))
+  step = jax.jit(lambda key, state, raw: system.step(key, state, prepare(augment(key), raw)))
+  for i in range(3):
+    state, _ = step(jax.random.fold_in(KEY, i), state, toy.batch(i))
+  for trained, wanted in zip(jax.tree.leaves(result.state.params), jax.tree.leaves(state.params), strict=True):
+    np.testing.assert_allclose(trained, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_an_evaluator_gets_the_key_of_its_name_and_step(tmp_path):
+  keys = {}
+
+  def evaluate(key, state):
+    keys[int(state.step)] = jax.random.key_data(key).tolist()
+    return {}
+
+  train(tmp_path, 10, evaluators={"samples": evaluate}, evaluate_every=5)
+  named = compiled.named_key(KEY, "evaluate/samples")
+  assert keys == {step: jax.random.key_data(jax.random.fold_in(named, step)).tolist() for step in (5, 10)}

@@ -17,7 +17,7 @@ import pytest
 import train_toy as toy
 
 from genjax.train.checkpoint import Checkpoints
-from genjax.train.log import read_metrics
+from genjax.train.files import read_metrics
 from genjax.train.paths import named_leaves
 
 TOY = Path(__file__).parent / "train_toy.py"
@@ -64,10 +64,11 @@ def arrays(workdir: Path, step: int) -> dict[str, bytes]:
   return {name: np.asarray(leaf).tobytes() for name, leaf in named_leaves(state).items()}
 
 
-def prints(workdir: Path, step: int) -> dict[str, list[int]]:
+def fingerprints(workdir: Path, step: int) -> dict[str, list[int]]:
   """The fingerprints of all leaves, the key included, from the record beside the arrays."""
-  (record,) = [p for p in (workdir / "checkpoints" / str(step) / "audit").rglob("*") if b"sha256" in p.read_bytes()]
-  return {row["path"]: row["print"] for row in json.loads(record.read_text())["leaves"]}
+  folder = workdir / "checkpoints" / str(step) / "fingerprints"
+  (record,) = [path for path in folder.rglob("*") if b"sha256" in path.read_bytes()]
+  return {row["path"]: row["fingerprint"] for row in json.loads(record.read_text())["leaves"]}
 
 
 def kill_at_a_random_moment(process: subprocess.Popen, rng: random.Random, workdir: Path) -> None:
@@ -98,10 +99,10 @@ def test_a_run_killed_again_and_again_ends_like_one_left_alone(tmp_path):
     killed += process.returncode == -signal.SIGKILL
   finish(start(tmp_path / "cut", pause_ms=0))
   assert killed >= 3
-  assert prints(tmp_path / "cut", 400) == prints(tmp_path / "whole", 400)
-  found, wanted = arrays(tmp_path / "cut", 400), arrays(tmp_path / "whole", 400)
+  assert fingerprints(tmp_path / "cut", 400) == fingerprints(tmp_path / "whole", 400)
+  wanted = arrays(tmp_path / "whole", 400)
   assert len(wanted) == 11
-  assert found == wanted
+  assert arrays(tmp_path / "cut", 400) == wanted
   assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
   for name in os.listdir(tmp_path / "whole" / "samples"):
     assert (tmp_path / "cut" / "samples" / name).read_bytes() == (tmp_path / "whole" / "samples" / name).read_bytes()
@@ -133,7 +134,7 @@ def test_a_disk_that_fills_up_is_one_line_and_the_good_checkpoints_stay(tmp_path
   assert steps[-1] <= 70
   finish(start(tmp_path, pause_ms=0))
   finish(start(tmp_path / "whole", pause_ms=0))
-  assert prints(tmp_path, 400) == prints(tmp_path / "whole", 400)
+  assert fingerprints(tmp_path, 400) == fingerprints(tmp_path / "whole", 400)
 
 
 @pytest.mark.slow
@@ -151,15 +152,16 @@ TWO = """
   sys.path.insert(0, sys.argv[4])
   import os, signal, numpy as np, train_toy as toy
   from genjax.train.errors import RunError
-  from genjax.train.loop import run
+  from genjax.train.loop import train
   process, until, stop = jax.process_index(), int(sys.argv[5]), int(sys.argv[6])
   def batch(step):
     if step == stop and process == 1:
-      os.kill(os.getpid(), signal.SIGTERM)  # one process only is told to stop
+      os.kill(os.getpid(), signal.SIGTERM)  # one process only is asked to stop
     return toy.batch(step, process=process, processes=2)
   try:
-    result = run(toy.system(), batch, workdir=sys.argv[1], key=jax.random.key(0), steps=until, log_every=5,
-                 checkpoint_every=10, sample_every=20, evaluators={"mean": toy.evaluate})
+    result = train(toy.system(), toy.data(batch), workdir=sys.argv[1], key=jax.random.key(0), steps=until, log_every=5,
+                   checkpoint_every=10, sample_every=20, evaluators={"mean": toy.evaluate}, best="mean",
+                   better={"mean": "higher"})
   except RunError as error:
     print(f"{type(error).__name__} {error.step}")
     sys.exit(error.exit_code)
@@ -197,11 +199,11 @@ def two_processes(workdir: Path, until: int, stop: int = -1, code: int = 0) -> l
 @pytest.mark.slow
 def test_two_processes_train_together_stop_at_the_same_step_and_resume(tmp_path):
   assert two_processes(tmp_path / "whole", 40) == ["finished 40 8"] * 2
-  told = two_processes(tmp_path / "cut", 40, stop=12, code=143)
-  assert told == ["Interrupted 15"] * 2
+  assert two_processes(tmp_path / "cut", 40, stop=12, code=143) == ["Interrupted 15"] * 2
   (tmp_path / "cut" / "checkpoints" / "15" / "state" / "manifest.ocdbt").write_bytes(b"?")
   assert two_processes(tmp_path / "cut", 40) == ["finished 40 8"] * 2
-  assert prints(tmp_path / "cut", 40) == prints(tmp_path / "whole", 40)
+  assert fingerprints(tmp_path / "cut", 40) == fingerprints(tmp_path / "whole", 40)
   assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
   assert sorted(os.listdir(tmp_path / "cut" / "checkpoints_bad")) == ["15"]
   assert sorted(os.listdir(tmp_path / "cut" / "samples")) == [f"step_{s:08d}.png" for s in (0, 20, 40)]
+  assert [path.name for path in (tmp_path / "cut" / "best").iterdir()] == ["40"]

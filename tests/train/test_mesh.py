@@ -28,14 +28,14 @@ def test_a_pool_is_split_by_its_path_and_all_else_is_copied(path, split):
 
 def test_a_rule_of_ones_own_replaces_the_default():
   shardings = state_shardings(
-    make_mesh(), {"pool": jnp.zeros(16), "lanes": jnp.zeros(16)}, rules=((r"^lanes$", "data"),)
+    make_mesh(), {"pool": jnp.zeros(16), "chains": jnp.zeros(16)}, rules=((r"^chains$", "data"),)
   )
   assert shardings["pool"].spec == PartitionSpec()
-  assert shardings["lanes"].spec == PartitionSpec("data")
+  assert shardings["chains"].spec == PartitionSpec("data")
 
 
 def test_a_pool_that_does_not_divide_is_refused_by_name():
-  with pytest.raises(BadSetting, match="memory/pool of 100 lanes does not divide over 8 devices; use a multiple of 8"):
+  with pytest.raises(BadSetting, match="memory/pool of 100 slots does not divide over 8 devices; use a multiple of 8"):
     state_shardings(make_mesh(), {"memory": {"pool": jnp.zeros((100, 3))}})
 
 

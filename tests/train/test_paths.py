@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
-from genjax.train.paths import named_leaves
+from genjax.train.paths import named_leaves, parameter_count
 
 
 class Pair(NamedTuple):
@@ -20,3 +21,9 @@ def test_a_leaf_is_named_by_its_keys_joined_by_slashes():
 def test_two_leaves_of_one_name_are_refused():
   with pytest.raises(ValueError, match="two leaves have the path 'a/b'"):
     named_leaves({"a": {"b": 1}, "a/b": 2})
+
+
+def test_parameters_are_what_lies_below_params_at_the_top():
+  state = {"params": {"w": np.zeros((3, 4)), "b": np.zeros(4)}, "ema": {"params": np.zeros(9)}, "step": np.int32(0)}
+  assert parameter_count(state) == 16
+  assert parameter_count({"step": np.int32(0)}) == 0

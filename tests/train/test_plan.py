@@ -1,4 +1,4 @@
-"""What a compiled program sends is read from its text exactly, and what does not fit or exist is told in one line."""
+"""What a compiled program sends is read from its text exactly; what does not fit or exist is reported in one line."""
 
 import math
 import platform
@@ -42,9 +42,9 @@ channel_id=1, metadata={op_name="jit(call)/while/body/sum" stack_frame_id=7}
 """
 
 
-def test_every_exchange_is_found_with_the_bytes_that_arrive():
-  found = plan.collectives(PROGRAM)
-  assert [(exchange.name, exchange.bytes) for exchange in found] == [
+def test_every_exchange_is_listed_with_the_bytes_that_arrive():
+  exchanges = plan.collectives(PROGRAM)
+  assert [(exchange.name, exchange.bytes) for exchange in exchanges] == [
     ("all-reduce", 32 * 4 + 3 * 3 * 3 * 32 * 2 + 4),
     ("all-gather", 16 * 8 * 4),
     ("collective-permute", 5 + 3),
@@ -52,8 +52,8 @@ def test_every_exchange_is_found_with_the_bytes_that_arrive():
     ("reduce-scatter", 6 * 4),
     ("all-to-all", 2),
   ]
-  assert found[0].shapes == ("f32[32]", "bf16[3,3,3,32]", "f32[]")
-  assert found[0].source == "jit(call)/while/body/sum"
+  assert exchanges[0].shapes == ("f32[32]", "bf16[3,3,3,32]", "f32[]")
+  assert exchanges[0].source == "jit(call)/while/body/sum"
 
 
 def test_a_sum_over_the_devices_is_one_all_reduce_of_its_size():
@@ -68,12 +68,12 @@ def test_a_sum_over_the_devices_is_one_all_reduce_of_its_size():
 def test_a_pool_that_is_reversed_over_the_devices_is_caught():
   system = _system(lambda state, batch: (state._replace(pool=state.pool[::-1]), {}))
   moved = [c for c in plan.compile_step(system, BATCH, make_mesh()).collectives if c.name != "all-reduce"]
-  assert sum(exchange.bytes for exchange in moved) >= 1000 * 4  # a device's own lane
+  assert sum(exchange.bytes for exchange in moved) >= 1000 * 4  # a device's own slot
 
 
 def test_the_state_is_counted_by_device_and_reused():
   planned = plan.compile_step(train_toy.system(), BATCH, make_mesh(), steps_per_call=2)
-  assert planned.state["pool"] == train_toy.LANES // 8 * 16 * 4
+  assert planned.state["pool"] == train_toy.SLOTS // 8 * 16 * 4
   assert planned.state["params/in/kernel"] == 16 * train_toy.CODE * 4
   assert planned.memory["alias"] >= planned.state["pool"] + planned.state["params/in/kernel"]
   assert planned.memory["peak"] > 0
@@ -81,7 +81,7 @@ def test_the_state_is_counted_by_device_and_reused():
 
 
 def test_a_system_without_samples_has_no_sampler_to_compile():
-  with pytest.raises(BadSetting, match="no samples"):
+  with pytest.raises(BadSetting, match="no view `sample`"):
     plan.compile_sample(_system(lambda state, batch: (state, {})), BATCH, make_mesh(), 8)
 
 
@@ -106,11 +106,11 @@ def test_a_slice_has_the_devices_of_its_name(name, devices, kind):
 
 
 @pytest.mark.parametrize(
-  ("name", "told"),
+  ("name", "message"),
   [("v3-9", "use v3-8, v3-32"), ("v9-8", "use one of v2, v3"), ("v4", "a grid of chips as in 'v4:2x2x1'")],
 )
-def test_a_slice_that_nobody_sells_is_refused_with_those_that_are(name, told):
-  with pytest.raises(BadSetting, match=told):
+def test_a_slice_that_nobody_sells_is_refused_with_those_that_are(name, message):
+  with pytest.raises(BadSetting, match=message):
     plan.topology(name)
 
 
@@ -120,7 +120,7 @@ def test_a_grid_that_no_slice_has_is_refused():
     plan.topology("v3:9x9")
 
 
-def test_a_missing_libtpu_is_told_with_what_to_do(monkeypatch):
+def test_a_missing_libtpu_is_reported_with_what_to_do(monkeypatch):
   monkeypatch.delenv("TPU_LIBRARY_PATH", raising=False)
   monkeypatch.setattr(plan.importlib.util, "find_spec", lambda name: None)
   with pytest.raises(BadSetting, match="needs libtpu, which is not installed; pip install"):
@@ -128,7 +128,7 @@ def test_a_missing_libtpu_is_told_with_what_to_do(monkeypatch):
 
 
 @LINUX
-def test_a_pool_too_large_for_the_device_is_told_in_gigabytes():
+def test_a_pool_too_large_for_the_device_is_reported_in_gigabytes():
   side = 1 << 16
   system = _system(lambda state, batch: (state._replace(pool=state.pool * 2), {}), (8, side, side))
   planned = plan.compile_step(system, BATCH, plan.topology("v3-8"))

@@ -1,7 +1,7 @@
 """A small real system for the tests of the loop: an autoencoder of 4x4 images with momentum, noise and a pool.
 
 It has everything that a loop could get wrong: parameters, an optimiser state, random noise in every step, a typed key,
-a pool of 8 lanes that is split over the devices, whole numbers, a bfloat16 leaf and an empty one.
+a pool of 8 slots that is split over the devices, whole numbers, a bfloat16 leaf and an empty one.
 
 Run as a script it is one attempt of a run in its own process: `train_toy.py WORKDIR '{"steps": 40, ...}' PAUSE_MS`.
 """
@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from genjax.core import Array, System
+from genjax.core import Array, Dataset, System
 
-SIDE, CODE, LANES, BATCH = 4, 6, 8, 16
+SIDE, CODE, SLOTS, BATCH = 4, 6, 8, 16
 
 
 class State(NamedTuple):
@@ -47,7 +47,7 @@ def system(*, traces: list | None = None, poison_step: int = -1, poison: str = "
       step=jnp.int32(0),
       params=params,
       optimiser=tx.init(params),
-      pool=jax.random.normal(key_pool, (LANES, pixels)),
+      pool=jax.random.normal(key_pool, (SLOTS, pixels)),
       half=jnp.ones((3,), jnp.bfloat16),
       nothing=jnp.zeros((0, 2)),
       key=key_own,
@@ -67,8 +67,8 @@ def system(*, traces: list | None = None, poison_step: int = -1, poison: str = "
       code = code + 0.01 * jax.random.normal(key_noise, code.shape)
       return jnp.mean((decode(params, code) - flat) ** 2)
 
-    loss, gradient = jax.value_and_grad(loss_of)(state.params)
-    updates, optimiser = tx.update(gradient, state.optimiser, state.params)
+    loss, grads = jax.value_and_grad(loss_of)(state.params)
+    updates, optimiser = tx.update(grads, state.optimiser, state.params)
     params = optax.apply_updates(state.params, updates)
     pool = 0.9 * state.pool + 0.1 * jax.random.normal(key_pool, state.pool.shape)
     bad = state.step == poison_step - 1  # the step that is number `poison_step` when it is done
@@ -76,17 +76,17 @@ def system(*, traces: list | None = None, poison_step: int = -1, poison: str = "
       params["out"]["bias"] = jnp.where(bad, jnp.nan, params["out"]["bias"])
     if poison == "pool":
       pool = jnp.where(bad, jnp.nan, pool)
-    reported = jnp.where(bad, jnp.nan, loss) if poison == "params" else loss
+    logged = jnp.where(bad, jnp.nan, loss) if poison == "params" else loss
     new = state._replace(
       step=state.step + 1, params=params, optimiser=optimiser, pool=pool, half=state.half * jnp.bfloat16(0.99)
     )
-    return new, {"loss": reported, "pool": jnp.mean(pool)}
+    return new, {"loss": logged, "pool": jnp.mean(pool)}
 
   def sample(key, state, n):
     code = jax.random.normal(key, (n, CODE))
     return decode(state.params, code).reshape(n, SIDE, SIDE, 1)
 
-  return System(init, step, sample, None)
+  return System(init, step, {"sample": sample})
 
 
 def batch(step: int, *, rows: int = BATCH, process: int = 0, processes: int = 1) -> dict[str, np.ndarray]:
@@ -96,14 +96,26 @@ def batch(step: int, *, rows: int = BATCH, process: int = 0, processes: int = 1)
   return {"image": images[process * share : (process + 1) * share]}
 
 
-def evaluate(key, state, sample):
+def show(images: np.ndarray) -> np.ndarray:
+  """The images as bytes, one below the other: [n * SIDE, SIDE, 1]."""
+  return np.rint((images.reshape(-1, SIDE, 1) + 1) * 127.5).astype(np.uint8)
+
+
+def data(batch=batch, **fields) -> Dataset:
+  return Dataset(**{"batch": batch, "show": show, **fields})
+
+
+_SAMPLE = jax.jit(system().views["sample"], static_argnums=2)
+
+
+def evaluate(key, state):
   """An evaluator: the mean of some samples."""
-  return {"mean": float(np.mean(sample(key, state, 8)))}
+  return {"mean": float(np.mean(_SAMPLE(key, state, 8)))}
 
 
 def main(workdir: str, settings: dict, pause_ms: float) -> None:
-  """One attempt. Settings beside those of `run`: stuck_at (a batch that never comes), file_limit_after_step."""
-  from genjax.train.loop import run
+  """One attempt. Settings beside those of `train`: stuck_at (a batch that never comes), file_limit_after_step."""
+  from genjax.train.loop import train
 
   stuck_at, limit_after = settings.pop("stuck_at", None), settings.pop("file_limit_after_step", None)
 
@@ -115,7 +127,8 @@ def main(workdir: str, settings: dict, pause_ms: float) -> None:
       resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     return batch(step)
 
-  run(system(), slow_batch, workdir=workdir, key=jax.random.key(0), evaluators={"mean": evaluate}, **settings)
+  evaluators = {"mean": evaluate}
+  train(system(), data(slow_batch), workdir=workdir, key=jax.random.key(0), evaluators=evaluators, **settings)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,215 @@
+"""The `genjax` command: reads a command line into a Request, and runs it. Reading it imports no JAX.
+
+Checked  tests/test_cli.py, tests/test_run.py
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from genjax.config import kept_config, load_config, on_path, override, shipped_configs
+from genjax.help import HELP, USAGE
+from genjax.registry import UsageError, load, nearest
+
+
+class Request(NamedTuple):
+  """What a command line asks for."""
+
+  command: str
+  config: ConfigDict | None  # None: the command takes none, or has many
+  workdir: str
+  options: dict[str, Any]
+  allow: frozenset[str] | None = None  # packages whose code the config's names may import; None: any, the user wrote it
+
+
+def step_or_best(text: str) -> int | str:
+  """What --step takes: a number, or "best"."""
+  return text if text == "best" else int(text)
+
+
+OPTIONS: dict[str, dict[str, Callable[[str], Any]]] = {  # what a command takes beside its config, with its type
+  "train": {"quiet": bool, "continue": bool, "init-from": str},
+  "sample": {
+    "n": int,
+    "seed": int,
+    "out": str,
+    "step": step_or_best,
+    "truncation": float,
+    "interpolate": int,
+    "mix": bool,
+    "to": str,
+  },
+  "evaluate": {"seed": int, "step": step_or_best},
+  "encode": {"out": str, "split": str, "step": step_or_best},
+  "bench": {"seconds": float, "json": bool},
+  "study": {"seeds": int, "quiet": bool},
+  "objectives": {},
+  "convert": {"from": str, "net": str, "out": str},
+}
+TAKES_CONFIG = ("train", "sample", "evaluate", "encode", "bench")
+
+
+def main(argv: list[str] | None = None) -> int:
+  """Runs one command; returns the exit code: 0, 1 failed, 2 wrong usage, 130 and 143 stopped by a signal."""
+  argv = sys.argv[1:] if argv is None else argv
+  try:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+      show(USAGE + ", ".join(shipped_configs()))
+      return 0 if argv else 2
+    if argv[0] not in HELP:
+      raise UsageError(f"no command {argv[0]!r}{nearest(argv[0], HELP)}; there are {', '.join(HELP)}")
+    if {"-h", "--help"} & set(argv[1:]):
+      show(help_of(argv[0]))
+      return 0
+    request = parse(argv)
+    if request.command == "objectives":  # no JAX, but for one row
+      show(_objectives(request.options.get("row")))
+      return 0
+  except UsageError as error:
+    return fail(error, 2)
+  function = load("genjax.studies.command:study") if request.command == "study" else None
+  return load("genjax.run:command")(request, function)
+
+
+def show(text: str) -> None:
+  """Prints; a reader who has gone (`genjax --help | head`) is no error."""
+  try:
+    print(text, flush=True)
+  except BrokenPipeError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def fail(error: Exception, code: int) -> int:
+  """An error as one line on stderr, and its exit code."""
+  print("genjax: " + " ".join(str(error).split()), file=sys.stderr)
+  return code
+
+
+def help_of(command: str) -> str:
+  """The page of a command."""
+  if command != "study":
+    return HELP[command]
+  return HELP[command] + "\n".join(
+    f"  {name:18}{study.shows}" for name, study in load("genjax.studies:STUDIES").items()
+  )
+
+
+def _objectives(row: str | None) -> str:
+  rows = load("genjax.objectives.rows:ROWS")
+  if row is None:
+    return load("genjax.objectives.rows:table")()
+  if row not in rows:
+    raise UsageError(f"no objective {row!r}{nearest(row, rows)}; there are {', '.join(rows)}")
+  return load("genjax.objectives.rows:describe")(row)
+
+
+# Words ----------------------------------------------------------------------------------------------------------------
+
+
+def parse(argv: list[str]) -> Request:
+  """Reads a command line without starting anything. Raises UsageError."""
+  command, *rest = argv
+  if command == "study":
+    return _study(rest)
+  if command == "objectives":
+    if len(rest) > 1 or (rest and rest[0].startswith("-")):
+      raise UsageError(f"objectives takes the name of one row, or nothing, not {' '.join(rest)!r}")
+    return Request(command, None, "", {"row": rest[0]} if rest else {})
+  if command == "convert":
+    return _convert(rest)
+  known = {"config": str, "workdir": str, "allow": str, **OPTIONS[command]}
+  given, overrides = _words(command, rest, known)
+  workdir = given.get("workdir") or _default_workdir(given.get("config"))
+  config = load_config(given["config"]) if "config" in given else kept_config(workdir) if workdir else None
+  if config is None:
+    where = f"there is no config.json in {workdir}, so --config" if workdir else "--config"
+    raise UsageError(f"{where} is missing; shipped configs: {', '.join(shipped_configs())}")
+  override(config, overrides)
+  allow = None if "config" in given else _allowed(given.get("allow"), overrides)
+  on_path(os.getcwd())
+  options = {name: typed(f"--{name}", kind, given[name]) for name, kind in OPTIONS[command].items() if name in given}
+  return Request(command, config, workdir, options, allow)
+
+
+def _allowed(words: str | None, overrides: list[tuple[str, str]]) -> frozenset[str]:
+  """Packages that --allow names, and those of names that this command line itself gives."""
+  typed_here = {text.partition(":")[0].partition(".")[0] for key, text in overrides if ":" in text and "name" in key}
+  return frozenset(filter(None, (words or "").split(","))) | typed_here
+
+
+def _study(rest: list[str]) -> Request:
+  studies = load("genjax.studies:STUDIES")
+  if not rest or rest[0].startswith("--"):
+    raise UsageError(f"which study? There are {', '.join(studies)}")
+  study = rest.pop(0)
+  if study not in studies:
+    raise UsageError(f"no study {study!r}{nearest(study, studies)}; there are {', '.join(studies)}")
+  given, overrides = _words("study", rest, {"workdir": str, "config": str, **OPTIONS["study"]})
+  options = {name: typed(f"--{name}", kind, given[name]) for name, kind in OPTIONS["study"].items() if name in given}
+  more = {"config": given.get("config"), "overrides": overrides or None}
+  options |= {name: value for name, value in more.items() if value is not None}
+  return Request("study", None, given.get("workdir") or f"runs/study_{study}", {"name": study, **options})
+
+
+def _convert(rest: list[str]) -> Request:
+  given, overrides = _words("convert", rest, OPTIONS["convert"])
+  if overrides:
+    raise UsageError(f"convert takes no --config.{overrides[0][0]}: a checkpoint needs no config")
+  if "from" not in given:
+    raise UsageError("--from is missing; it takes a checkpoint such as best_model.pth")
+  if "net" not in given:
+    raise UsageError("--net is missing; it takes resnet12, conv4 or r2d2")
+  out = given.get("out", f"{Path(given['from']).stem}.npz")
+  if not out.endswith(".npz"):
+    raise UsageError(f"--out {out!r}; use a name that ends in .npz")
+  return Request("convert", None, "", {**given, "out": out})
+
+
+def _words(command: str, rest: list[str], known: Mapping[str, Any]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+  """The options that were given, and the overrides of config keys, both as text."""
+  given: dict[str, str] = {}
+  overrides: list[tuple[str, str]] = []
+  while rest:
+    word = rest.pop(0)
+    name, is_pair, value = word.removeprefix("--").partition("=")
+    if not word.startswith("--"):
+      raise UsageError(f"{word!r} is not an option; options start with --")
+    if not name.startswith("config.") and name not in known:
+      raise UsageError(
+        f"no option --{name}{nearest(name, known)}; {command} takes --config.KEY=VALUE, --" + ", --".join(known)
+      )
+    if not is_pair and known.get(name) is not bool:
+      if not rest:
+        raise UsageError(f"--{name} needs a value")
+      value = rest.pop(0)
+    if name.startswith("config."):
+      overrides.append((name.removeprefix("config."), value))
+    else:
+      given[name] = value if is_pair or known[name] is not bool else "true"
+  return given, overrides
+
+
+def typed(name: str, kind: Callable[[str], Any], text: str) -> Any:
+  """The text of an option as its type. Raises UsageError."""
+  if kind is str:
+    return text
+  try:
+    return {"true": True, "1": True, "false": False, "0": False}[text.lower()] if kind is bool else kind(text)
+  except (ValueError, KeyError) as error:
+    raise UsageError(f"{name}={text!r} is no {kind.__name__.replace('_', ' ')}") from error
+
+
+def _default_workdir(config: str | None) -> str:
+  if config is None:
+    return ""
+  name, _, arg = config.partition(":")
+  return f"runs/{Path(name).stem}" + (f"_{re.sub('[^A-Za-z0-9.-]+', '_', arg)}" if arg else "")
+
+
+if __name__ == "__main__":
+  sys.exit(main())

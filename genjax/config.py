@@ -1,0 +1,165 @@
+"""Reads config files, and sets the keys that a command line changes. Imports no JAX.
+
+A config is a Python file with `get_config(arg="") -> ConfigDict`. The shipped ones are in configs/ and in the
+installed package. Whatever is wrong raises UsageError, whose text is one line that says how to put it right.
+
+Checked  tests/test_cli.py
+"""
+
+import ast
+import json
+import re
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from genjax.registry import UsageError, nearest
+
+SECTIONS = ("seed", "data", "system", "train")  # that every config has
+OTHERS = ("metrics", "sample")  # that it may have; everything else at the top is an argument of the system
+LAYOUT = 2  # of workdirs; those that an older genjax wrote have no number
+KEPT = {"data": ("batch", "split")}  # keys of a section that stay when its name changes; a size would be another set's
+
+_NAME = re.compile(r"(?!none$)[A-Za-z_][\w.]*(:\w+)?", re.IGNORECASE)
+
+
+def config_folder() -> Path:
+  """Where the shipped configs are."""
+  inside = Path(__file__).parent / "configs"  # of an installed package
+  return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def shipped_configs() -> list[str]:
+  """Names that --config takes without a path."""
+  return sorted(path.stem for path in config_folder().glob("*.py"))
+
+
+def load_config(name: str) -> ConfigDict:
+  """The config of a shipped name or of a path.py, with `:arg` where it takes one.
+
+  The file is run, so point only at configs you trust. The folder of a path.py goes on Python's path, so that its names
+  may be "module:function" of files beside it.
+
+  Raises:
+    UsageError: no such config, an argument that it does not take, or a section that it leaves out.
+  """
+  where, _, arg = name.partition(":")
+  path = Path(where)
+  if where.endswith(".py"):
+    on_path(path.parent)
+  else:
+    path = config_folder() / f"{where}.py"
+  if not path.is_file():
+    known = shipped_configs()
+    raise UsageError(f"no config {where!r}{nearest(path.stem, known)}; shipped: {', '.join(known)}, or give a .py file")
+  get_config = runpy.run_path(str(path)).get("get_config")
+  if get_config is None:
+    raise UsageError(f"{path} has no function get_config")
+  try:
+    config = get_config(arg) if arg else get_config()
+  except (ValueError, KeyError, TypeError) as error:
+    raise UsageError(f"{path.name} does not take {arg!r}: {error}") from error
+  missing = [name for name in SECTIONS if name not in config]
+  if missing:
+    raise UsageError(f"{path.name} leaves out config.{missing[0]}; configs/winn_digits.py has all that a config needs")
+  return ConfigDict(config).unlock()
+
+
+def on_path(folder: Path | str) -> None:
+  """Appends a folder to Python's path: its modules can be imported, and hide none that are installed."""
+  text = str(Path(folder).resolve())
+  if text not in sys.path:
+    sys.path.append(text)
+
+
+def kept_config(workdir: str) -> ConfigDict | None:
+  """The config of a workdir's config.json; None where there is none.
+
+  Raises:
+    UsageError: the file cannot be read, or it is of an older genjax.
+  """
+  path = Path(workdir) / "config.json"
+  if not path.is_file():
+    return None
+  try:
+    kept = json.loads(path.read_text())
+    layout = kept.pop("layout", 1)
+    config = ConfigDict(kept)
+  except (OSError, ValueError, AttributeError, TypeError) as error:
+    raise UsageError(f"{path} cannot be read ({error}); give --config") from error
+  check_layout(layout, workdir)
+  return config.unlock()
+
+
+def check_layout(layout: Any, workdir: str) -> None:
+  """Raises UsageError for a workdir that another layout of genjax wrote."""
+  if layout != LAYOUT:
+    raise UsageError(f"{workdir} was written by an older genjax, which this one cannot read; choose another --workdir")
+
+
+def override(config: ConfigDict, overrides: Sequence[tuple[str, str]]) -> None:
+  """Sets keys ("objective.weight", "0.1") of a config, those that its file does not mention too.
+
+  A section whose name changes loses the keys that its file gave it, for they belonged to the former name; it keeps
+  those of KEPT, and those that the same command line sets. Whether a function takes a key is checked later, by make.py.
+
+  Raises:
+    UsageError: a key of a value that is no section, or a section that would become a value.
+  """
+  for key, text in sorted(overrides, key=lambda one: "." in one[0] and not one[0].endswith(".name")):
+    *folders, last = key.split(".")
+    section = config
+    for depth, folder in enumerate(folders):
+      section = _inner(section, folder, ".".join(folders[: depth + 1]), last)
+    if isinstance(section.get(last), ConfigDict) and "name" in section[last] and _NAME.fullmatch(text):
+      section, last = section[last], "name"  # --config.objective=hinge
+      folders = key.split(".")
+    former = section.get(last)
+    value = read(text, former, f"config.{key}")
+    if last == "name" and former not in (None, value):
+      for other in [other for other in section if other not in KEPT.get(".".join(folders), ())]:
+        del section[other]
+    _set(section, last, value)
+
+
+def _inner(section: ConfigDict, name: str, at: str, key: str) -> ConfigDict:
+  """The section of a name, made where there is none; a word becomes the section of that name."""
+  inside = section.get(name)
+  if inside is None or isinstance(inside, str):
+    _set(section, name, ConfigDict({"name": inside} if inside else {}))
+  elif not isinstance(inside, ConfigDict):
+    raise UsageError(f"config.{at} is no section, so it has no key {key}")
+  return section[name]
+
+
+def _set(section: ConfigDict, key: str, value: Any) -> None:
+  with section.unlocked(), section.ignore_type():
+    section[key] = value
+
+
+def read(text: str, former: Any, at: str) -> Any:
+  """A value from the command line, beside the value that the key had: text stays text, the rest is read as Python.
+
+  Raises:
+    UsageError: a section would become something else than None.
+  """
+  if isinstance(former, ConfigDict):
+    if text.lower() == "none":
+      return None
+    raise UsageError(f"{at} is a section; set one of its keys: {', '.join(former.keys())}, or none")
+  if isinstance(former, str):
+    return text
+  words = {"none": None, "true": True, "false": False}
+  if text.lower() in words:
+    return words[text.lower()]
+  try:
+    value = ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    value = text
+  if isinstance(former, bool) and value in (0, 1):
+    return bool(value)
+  return float(value) if isinstance(former, float) and type(value) is int else value

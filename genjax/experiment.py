@@ -1,0 +1,149 @@
+"""Makes the objects that a config names (data, system, metrics), and opens the trained state of a workdir.
+
+Checked  tests/test_run.py
+"""
+
+import os
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from genjax import workdir as workdirs
+from genjax.config import OTHERS, SECTIONS, kept_config
+from genjax.core import Experiment, Metric, System
+from genjax.evaluate import Evaluation
+from genjax.make import Maker, make
+from genjax.registry import UsageError
+from genjax.train.compiled import jit_sample
+
+Allow = Collection[str] | None  # packages whose code names in a config may import; None: any
+
+
+def experiment(config: ConfigDict, *, allow: Allow = None) -> Experiment:
+  """Opens the data and makes the system of a config; compiles nothing.
+
+  Args:
+    config: from config.load_config, with its overrides.
+    allow: packages whose code the config's names may import; None: any.
+
+  Raises:
+    UsageError: one line that names the key.
+  """
+  missing = [name for name in SECTIONS if config.get(name) is None]
+  if missing or not isinstance(config.seed, int) or config.seed < 0:
+    raise UsageError(f"config.{missing[0]} is missing" if missing else f"config.seed={config.seed}; use 0 or more")
+  special = {"weights": _with_weights(allow), "run": _of_another_run(allow)}
+  here = {"seed": config.seed, "process": jax.process_index(), "processes": jax.process_count()}
+  here |= {"batch": config.data.batch} if "batch" in config.data else {}
+  data = make("data", config.data, Maker(here, allow, special))
+  facts = {**data.facts, "decay_steps": config.train.get("steps")}
+  maker = Maker(facts, allow, special)
+  beside = {key: config[key] for key in config if key not in (*SECTIONS, *OTHERS)}
+  return Experiment(config, data, make("system", config.system, maker, beside=beside), facts, maker)
+
+
+def metrics_of(it: Experiment, *, seed: int | None = None) -> Evaluation:
+  """The metrics that a config asks for, after a check that the system has their views and that the data suit them.
+
+  Args:
+    it: from `experiment`.
+    seed: of the samples, for the cards; None: config.seed.
+
+  Raises:
+    UsageError: an unknown metric, a view that the system does not have, or data that it cannot measure.
+  """
+  config = it.config
+  sections = config.get("metrics") or {}
+  averaged = bool(config.system.get("ema") or config.system.get("ema_half_life"))
+  maker = it.maker._replace(facts={**it.facts, "seed": config.seed if seed is None else seed, "ema": averaged})
+  metrics: dict[str, Metric] = {}
+  for key, section in sections.items():
+    if section is None:  # --config.metrics.copies=none
+      continue
+    if not isinstance(section, ConfigDict):
+      raise UsageError(f"config.metrics.{key} is no section; a metric is one: config.metrics.frechet.samples=500")
+    call = {"name": key, **{name: value for name, value in section.items() if name != "final"}}
+    metrics[key] = make("metrics", call, maker, at=f"config.metrics.{key}")
+    lacking = [view for view in metrics[key].needs if view not in it.system.views]
+    if lacking:
+      raise UsageError(
+        f"config.metrics.{key} needs the view {lacking[0]!r}, which system {config.system.name} does not have; "
+        f"it has {', '.join(it.system.views) or 'none'}; --config.metrics.{key}=none leaves the metric out"
+      )
+    try:
+      metrics[key].check(it.data)
+    except (ValueError, OSError) as error:
+      raise UsageError(f"config.metrics.{key}: {error}") from error
+  final = frozenset(key for key in metrics if sections[key].get("final"))
+  names = {key: sections[key].get("name", key) for key in metrics}
+  return Evaluation(metrics, names, final)
+
+
+def sampler(system: System, mesh: Any) -> Any:
+  """The compiled view "sample", or None where the system has none."""
+  view = system.views.get("sample")
+  return view and jit_sample(view, mesh)
+
+
+def join_hosts() -> None:
+  """Connects the hosts of a slice, before the first array is made; one host alone does nothing. Raises UsageError."""
+  hosts = os.environ.get("TPU_WORKER_HOSTNAMES", "")
+  several = "," in hosts or {"JAX_COORDINATOR_ADDRESS", "GENJAX_SEVERAL_HOSTS"} & set(os.environ)
+  if several and not jax.distributed.is_initialized():
+    try:
+      jax.distributed.initialize(initialization_timeout=300)
+    except Exception as error:
+      raise UsageError(f"the hosts did not meet ({error}); was the command started with --worker=all?") from error
+
+
+# Nets of another run, and of a file -----------------------------------------------------------------------------------
+
+
+def opened(workdir: str, step: int | str | None = None, *, allow: Allow = None) -> tuple[Experiment, Any, int]:
+  """The experiment of a workdir, the state of a checkpoint, and its step. Raises UsageError."""
+  config = kept_config(workdir)
+  if config is None:
+    raise UsageError(f"there is no config.json in {workdir}; train first: genjax train --workdir {workdir} ...")
+  it = experiment(config, allow=allow)
+  return it, *workdirs.restored(it.system, it.data, workdir, step, seed=config.seed)
+
+
+def starting_from(workdir: str, allow: Allow) -> Any:
+  """A fresh state -> the same state with the newest weights of another run."""
+  _, other, _ = opened(workdir, allow=frozenset() if allow is None else allow)
+  return lambda fresh: workdirs.with_weights_of(other, fresh)
+
+
+def _with_weights(allow: Allow) -> Any:
+  """Makes a section with `weights`: the net that it names, which starts from the variables of that file."""
+
+  def build(section: Mapping[str, Any], kind: str, at: str) -> Any:
+    from genjax.convert import load_variables
+    from genjax.systems.pretrained import with_weights
+
+    rest = {key: value for key, value in section.items() if key != "weights"}
+    net = make(kind, rest, Maker(allow=allow), at=at)
+    try:
+      return with_weights(net, load_variables(section["weights"]))
+    except (OSError, ValueError) as error:
+      raise UsageError(f"{at}.weights={section['weights']!r}: {error}") from error
+
+  return build
+
+
+def _of_another_run(allow: Allow) -> Any:
+  """Makes {"run": workdir, "view": name, "step": ...}: that view of the run's state, a function of examples."""
+
+  def build(section: Mapping[str, Any], kind: str, at: str) -> Any:
+    wrong = set(section.keys()) - {"run", "view", "step"}
+    if wrong or "view" not in section:
+      raise UsageError(f"{at} of another run takes run, view and step, and needs view; not {', '.join(sorted(wrong))}")
+    it, state, _ = opened(section["run"], section.get("step"), allow=frozenset() if allow is None else allow)
+    view = it.system.views.get(section["view"])
+    if view is None:
+      raise UsageError(f"{at}.view={section['view']!r}; the run's system has {', '.join(it.system.views)}")
+    return lambda *examples: view(state, *examples)
+
+  return build

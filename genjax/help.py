@@ -1,0 +1,116 @@
+"""The text of `genjax --help` and of `genjax COMMAND --help`."""
+
+USAGE = """genjax COMMAND --config NAME|FILE.py[:ARG] [--config.KEY=VALUE ...] [--workdir DIR] [...]
+
+  train      trains, or goes on where the same command stopped before
+  sample     draws examples from the newest checkpoint of a workdir: pictures, points or text
+  evaluate   measures the newest checkpoint of a workdir
+  encode     writes features of held-out examples as .npz
+  bench      measures speed, memory and operations of a config on this machine
+  study      runs an experiment of several trainings: a table and a picture
+  objectives lists the adversarial objectives, with papers, equations and what each needs
+  convert    writes the weights of the authors' MetaOptNet as .npz
+
+`genjax COMMAND --help` shows examples. Configs here: """
+
+_CONFIG = """\
+  --config      name of a shipped config, or a path.py; :ARG after it goes to get_config; default: the workdir's own
+  --config.K=V  sets one key, even if the config's file does not mention it: --config.objective.weight=0.1.
+                A new name takes its own defaults: --config.objective.name=inn. A name may be your "module:function"
+  --allow       packages (a,b) of yours that a workdir's config.json names, and whose code this command may run
+"""
+
+HELP = {
+  "train": f"""genjax train: trains a config in a workdir; the same command again goes on where it stopped.
+
+  genjax train --config winn_digits --workdir runs/digits
+  genjax train --config winn_digits --workdir runs/seed1 --config.seed=1 --config.train.steps=400
+  genjax train --workdir runs/digits --config.train.steps=800                  # longer: the config is in the workdir
+  genjax train --config winn_digits --workdir runs/own --config.data.name=folder --config.data.path=pictures \\
+    --config.data.size=16
+  genjax train --config configs/winn_digits.py --workdir gs://bucket/run       # on every host of a TPU slice
+
+{_CONFIG}  --workdir     default runs/<config>; gets config.json, metrics.jsonl, samples/, checkpoints/, tensorboard/,
+                figure.png, summary.json
+  --continue    goes on although keys differ from those of the run in the workdir, and records them in continued.json;
+                without it only train.steps, train.*_every, train.keep, train.samples, metrics and sample may differ
+  --init-from   workdir of another run with the same nets; a new run starts from its newest weights
+  --quiet       nothing on the terminal
+""",
+  "sample": f"""genjax sample: draws examples from the newest checkpoint of a workdir.
+
+  genjax sample --workdir runs/digits
+  genjax sample --workdir runs/digits --n 256 --seed 3 --out digits.png
+  genjax sample --workdir runs/digits --n 10000 --out digits.npz     # uint8 [n, H, W, C]
+  genjax sample --workdir runs/digits --n 100 --out pictures/        # a file each
+  genjax sample --workdir runs/brick --config.sample.size=512        # winn_texture: a picture of any size
+  genjax sample --workdir runs/vitgan_digits --truncation 0.7 --interpolate 10
+  genjax sample --workdir runs/cyclegan_digits --to source           # what held-out examples become
+
+{_CONFIG}  --n           how many (default 64; 1 where the config has a section `sample`)
+  --seed        of the draw (default 0)
+  --out         .png: one picture; .txt: text; .npz: an array; a name that ends in /: a folder of single files;
+                default <workdir>/samples.png
+  --truncation  of a generator with latents: distance of w from its mean, as a factor (1: as trained); of a generator
+                without w: factor of the latents
+  --interpolate images in a row from one latent to another, in --n rows (default 8): on a line in w, else on an arc
+  --mix         images with the coarser half of the styles of the image at the left, the finer half of the one above
+  --to          target or source: the domain into which held-out examples are translated
+  --step        checkpoint to use (default: the newest); best: the one that config.train.best keeps; 0: untrained
+""",
+  "evaluate": f"""genjax evaluate: measures the newest checkpoint of a workdir; prints JSON, every number with its card.
+
+  genjax evaluate --workdir runs/digits
+  genjax evaluate --workdir runs/digits --config.metrics.frechet.samples=1000 --step 400
+  genjax evaluate --config metaoptnet_miniimagenet --config.data.path=miniImageNet --config.net.weights=resnet12.npz \\
+    --step 0                                                         # converted weights, without training
+
+{_CONFIG}  --seed        of the samples (default 0)
+  --step        checkpoint to use (default: the newest); best: the one that config.train.best keeps; 0: untrained
+""",
+  "encode": f"""genjax encode: features of the examples of a split by a trained net, as .npz (features, label).
+
+  genjax encode --workdir runs/metaoptnet_glyphs --split test --out features.npz
+  genjax encode --config metaoptnet_miniimagenet --config.data.path=miniImageNet --config.net.weights=resnet12.npz \\
+    --step 0 --out features.npz
+
+{_CONFIG}  --split       of the data (default test)
+  --out         default <workdir>/features.npz
+  --step        checkpoint to use (default: the newest); best; 0: untrained, or as converted
+""",
+  "bench": f"""genjax bench: compile time, speed, memory and model FLOPs of a config on this machine. Nothing is saved.
+
+  genjax bench --config winn_digits
+  genjax bench --config winn_digits --seconds 30 --json > bench.json
+
+{_CONFIG}  --seconds     of measuring for each part (default 10)
+  --json        JSON instead of a table
+""",
+  "study": """genjax study NAME: trains what an experiment needs, measures it, leaves a table and a picture.
+
+  genjax study digits
+  genjax study digits --seeds 1 --workdir runs/study_digits
+  genjax study few_shot_heads --config metaoptnet_cifarfs --config.data.path=CIFAR-FS
+
+  --workdir     default runs/study_<name>; the same command again does only what is missing
+  --seeds       runs of each row, with seeds 0, 1, ...
+  --quiet       only the table on the terminal
+  --config      of few_shot_* and memory: the config that their runs share; --config.KEY=VALUE changes it
+
+""",
+  "objectives": """genjax objectives [ROW]: every row of the zoo, with its paper, its equation and what it needs.
+
+  genjax objectives
+  genjax objectives wgan_gp                   # its arguments and their defaults
+  genjax train --config gan_digits:hinge      # any row with a generator
+""",
+  "convert": """genjax convert: weights of the authors' MetaOptNet for genjax; it needs no PyTorch and runs no pickle.
+
+  genjax convert --from best_model.pth --net resnet12
+  genjax convert --from experiments/last_epoch.pth --net conv4 --out conv4.npz
+
+  --from        best_model.pth, last_epoch.pth, epoch_10.pth ...
+  --net         resnet12, conv4 or r2d2
+  --out         default: the name of the checkpoint, with .npz, here; it goes into a config as net.weights
+""",
+}

@@ -1,0 +1,32 @@
+"""Train mode, the one convention of all nets: what differs in training hangs on `train: bool = False` of the call.
+
+A net with dropout, DropBlock, batch normalisation or spectral normalisation has the keyword `train` in its `__call__`.
+With train=True it drops (by the stream "dropout" of `rngs`), normalises by the statistics of the batch, makes a step of
+the power iteration, and writes its collections, which must then be mutable; with train=False it only reads them.
+A net without such layers has no `train`; a system calls it without. The keyword never changes what `init` makes.
+
+Checked  tests/nets/test_training.py
+"""
+
+import inspect
+from functools import cache
+
+import flax.linen as nn
+
+
+def takes_train(net: nn.Module) -> bool:
+  """Whether the net behaves differently in training: its `__call__` has a parameter `train`."""
+  return _has_train(type(net))
+
+
+def mode(net: nn.Module, train: bool) -> dict[str, bool]:
+  """The keywords that put the net in this mode: {"train": train}, or {} for a net that has one mode only.
+
+  `net.apply(variables, images, **mode(net, True), rngs={"dropout": key}, mutable=list(collections))`
+  """
+  return {"train": train} if takes_train(net) else {}
+
+
+@cache
+def _has_train(kind: type) -> bool:
+  return "train" in inspect.signature(kind.__call__).parameters

@@ -1,0 +1,157 @@
+"""One small Trial of every system in the registry: what test_contract.py asks the contract of.
+
+A new system adds a function here. Its nets are the smallest in which something may still break: batch statistics,
+dropout, an average of the weights, a memory. Its optimiser is SGD with momentum, whose updates are linear in the
+gradient, so that one device and eight can be compared.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.nets.convnet import ConvNet
+from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
+from genjax.nets.gpt import GPT
+from genjax.nets.mlp import MLPCritic, MLPGenerator
+from genjax.nets.noise import decoder
+from genjax.nets.translator import PatchCritic
+from genjax.nets.unet import embedded
+from genjax.objectives.zoo import least_squares
+from genjax.ops import langevin
+from genjax.systems import heads
+from genjax.systems.adagan import adagan
+from genjax.systems.cyclegan import cyclegan
+from genjax.systems.d2gan import d2gan
+from genjax.systems.ddpm import ddpm
+from genjax.systems.gan import gan
+from genjax.systems.gpt import gpt
+from genjax.systems.maml import maml
+from genjax.systems.metaoptnet import metaoptnet
+from genjax.systems.optimizers import sgd
+from genjax.systems.winn import winn
+from genjax.systems.winn_classifier import winn_classifier
+from tests.systems.contract import Trial
+
+SHAPE, CLASSES, WAYS = (4, 4, 1), 3, 3
+OPTIMIZER = sgd(learning_rate=0.01, momentum=0.5)
+IMAGES = {"shape": SHAPE, "optimizer": OPTIMIZER}
+
+
+class Embedding(nn.Module):
+  """Features [B, 4] with batch statistics and dropout."""
+
+  @nn.compact
+  def __call__(self, images: Any, *, train: bool = False) -> tuple[Any, dict]:
+    x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(nn.Conv(4, (3, 3))(images))
+    x = nn.Dropout(0.1, deterministic=not train)(nn.relu(x))
+    return x.mean((1, 2)), {"map": x}
+
+
+class Denoiser(nn.Module):
+  """Noise [B, H, W, C] by the image and the time, with dropout."""
+
+  @nn.compact
+  def __call__(self, images: Any, time: Any, *, train: bool = False) -> Any:
+    x = nn.Conv(4, (3, 3))(images) + nn.Dense(4)(embedded(time, 4))[:, None, None]
+    return nn.Conv(1, (3, 3))(nn.Dropout(0.1, deterministic=not train)(nn.swish(x)))
+
+
+class Recolour(nn.Module):
+  """An image of the same size."""
+
+  @nn.compact
+  def __call__(self, images: Any) -> Any:
+    return jnp.tanh(nn.Conv(1, (3, 3))(images))
+
+
+def images(size: int, *names: str) -> list[dict[str, np.ndarray]]:
+  """Three batches of images and labels, or of images by these names."""
+  rng = np.random.default_rng(0)
+  uniform = lambda: rng.uniform(-1, 1, (size, *SHAPE)).astype(np.float32)
+  if names:
+    return [{name: uniform() for name in names} for _ in range(3)]
+  return [{"image": uniform(), "label": rng.integers(0, CLASSES, size).astype(np.int32)} for _ in range(3)]
+
+
+def episodes() -> list[dict[str, np.ndarray]]:
+  """Three batches of 8 episodes of 2 supports and 2 queries a class."""
+  rng = np.random.default_rng(0)
+  label = np.tile(np.repeat(np.arange(WAYS), 2), (8, 1)).astype(np.int32)
+  draw = lambda: rng.normal(size=(*label.shape, *SHAPE)).astype(np.float32)
+  return [{"support": draw(), "support_label": label, "query": draw(), "query_label": label} for _ in range(3)]
+
+
+def _winn() -> Trial:
+  sizes = {"minibatch": 8, "synthesis": 8, "synthesis_batch": 8, "initial": 8, "capacity": 16, "ascent_steps": 3}
+  sampler = langevin.langevin(0.01)
+  system = winn(ConvNet(((4,),)), decoder(SHAPE, width=4), **IMAGES, **sizes, sampler=sampler, passes=2, ema=0.9)
+  return Trial(system, images(16))
+
+
+def _winn_classifier() -> Trial:
+  sizes = {"minibatch": 8, "synthesis": 8, "synthesis_batch": 8, "initial": 8, "capacity": 16, "ascent_steps": 3}
+  net, sampler = ConvNet(((4,),), dropout=0.1), langevin.langevin(0.01)
+  own = {"classes": CLASSES, "sampler": sampler, "ema": 0.9, "alpha": 0.1}
+  return Trial(winn_classifier(net, decoder(SHAPE, width=4), **IMAGES, **sizes, **own), images(16))
+
+
+def _gan() -> Trial:
+  nets = (DCGANGenerator(SHAPE, (4,)), DCGANCritic((4,), norm="spectral"))
+  system = gan(*nets, **IMAGES, objective=least_squares(), latent=3, critic_steps=2, ema=0.9, sample_batch=4)
+  return Trial(system, images(16))
+
+
+def _d2gan() -> Trial:
+  return Trial(d2gan(MLPGenerator(SHAPE, (4,)), MLPCritic((4,)), **IMAGES, latent=3), images(8))
+
+
+def _adagan() -> Trial:
+  """Three steps: a first GAN, a mixture critic, a second GAN."""
+  stages = {"components": 2, "component_steps": 2, "mixture_critic_steps": 1, "candidates": 2}
+  nets = (MLPGenerator(SHAPE, (4,)), MLPCritic((4,)))
+  system = adagan(*nets, **IMAGES, **stages, mixture_optimizer=OPTIMIZER, objective=least_squares(), latent=3)
+  return Trial(system, images(16))
+
+
+def _metaoptnet() -> Trial:
+  head = heads.ridge(ways=WAYS)
+  return Trial(metaoptnet(Embedding(), head, **IMAGES, ways=WAYS), episodes())
+
+
+def _maml() -> Trial:
+  return Trial(maml(Embedding(), **IMAGES, ways=WAYS, inner_steps=1, evaluate_steps=1), episodes())
+
+
+def _ddpm() -> Trial:
+  return Trial(ddpm(Denoiser(), **IMAGES, steps=10, sampler_steps=2, ema=0.9, sample_batch=4), images(8))
+
+
+def _cyclegan() -> Trial:
+  return Trial(
+    cyclegan(Recolour(), PatchCritic((2,)), **IMAGES, target_shape=SHAPE, history=8, ema=0.9),
+    images(8, "source", "target"),
+  )
+
+
+def _gpt() -> Trial:
+  rng = np.random.default_rng(0)
+  tokens = [{"tokens": rng.integers(0, 5, (8, 6)).astype(np.int32)} for _ in range(3)]
+  net = GPT(5, 6, width=8, depth=1, heads=2)
+  return Trial(gpt(net, vocabulary=5, length=6, optimizer=OPTIMIZER, ema=0.9), tokens)
+
+
+ROWS: Mapping[str, Callable[[], Trial]] = {
+  "winn": _winn,
+  "winn_classifier": _winn_classifier,
+  "gan": _gan,
+  "d2gan": _d2gan,
+  "adagan": _adagan,
+  "metaoptnet": _metaoptnet,
+  "maml": _maml,
+  "ddpm": _ddpm,
+  "cyclegan": _cyclegan,
+  "gpt": _gpt,
+}

@@ -1,0 +1,24 @@
+"""Every system of the registry keeps the contract, on one small Trial that is compiled once (rows.py)."""
+
+from functools import cache
+
+import pytest
+
+from genjax.registry import SYSTEMS
+from tests.systems.contract import PROMISES, Trial, one_device_and_eight_agree
+from tests.systems.rows import ROWS
+
+
+@cache
+def trial(name: str) -> Trial:
+  return ROWS[name]()
+
+
+def test_every_system_of_the_registry_has_a_row():
+  assert set(ROWS) == set(SYSTEMS)
+
+
+@pytest.mark.parametrize("promise", [*PROMISES, one_device_and_eight_agree], ids=lambda promise: promise.__name__)
+@pytest.mark.parametrize("name", ROWS)
+def test_the_contract_is_kept(name, promise):
+  promise(trial(name))

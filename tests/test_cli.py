@@ -1,0 +1,182 @@
+"""The command line: right words reach the config, wrong ones are answered at once, on one line, with the nearest."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from ml_collections import ConfigDict
+
+from genjax import cli
+from genjax.cli import main, parse
+from genjax.config import LAYOUT, config_folder, load_config, override, shipped_configs
+from genjax.help import HELP
+from genjax.registry import UsageError
+
+DIGITS = ["train", "--config", "winn_digits"]
+
+
+def config_of(*words):
+  return parse([*DIGITS, *words]).config
+
+
+@pytest.mark.parametrize(
+  ("word", "key", "value"),
+  [
+    ("--config.data.batch=500", "data.batch", 500),
+    ("--config.data.flip=true", "data.flip", True),
+    ("--config.optimizer.learning_rate=1e-3", "optimizer.learning_rate", 1e-3),
+    ("--config.optimizer.learning_rate=1", "optimizer.learning_rate", 1.0),
+    ("--config.data.path=a b=c", "data.path", "a b=c"),
+    ("--config.data.channels=none", "data.channels", None),
+    ("--config.net.blocks=((8,),(16,))", "net.blocks", ((8,), (16,))),
+    ("--config.objective.weight=0.1", "objective.weight", 0.1),
+    ("--config.objective=wgan_gp", "objective.name", "wgan_gp"),
+    ("--config.metrics.modes.samples=5", "metrics.modes.samples", 5),
+    ("--config.metrics.copies=none", "metrics.copies", None),
+  ],
+)
+def test_any_key_can_be_set_whether_or_not_the_config_mentions_it(word, key, value):
+  config = config_of(word)
+  for name in key.split("."):
+    config = config[name]
+  assert config == value
+  assert type(config) is type(value)
+
+
+def test_a_new_name_takes_its_own_defaults():
+  config = config_of("--config.objective.name=inn")
+  assert config.objective.to_dict() == {"name": "inn"}
+  config = config_of("--config.sampler.epsilon=0.01", "--config.sampler.name=langevin", "--config.noise.name=gaussian")
+  assert config.sampler.to_dict() == {"name": "langevin", "epsilon": 0.01}
+  assert config.noise.to_dict() == {"name": "gaussian"}
+
+
+def test_another_data_set_keeps_the_batch_and_not_the_size():
+  config = ConfigDict({"data": {"name": "digits", "batch": 4, "size": 8, "split": "train"}})
+  override(config, [("data.name", "folder"), ("data.path", "pictures")])
+  assert config.data.to_dict() == {"name": "folder", "batch": 4, "split": "train", "path": "pictures"}
+
+
+def test_a_value_may_stand_after_its_key():
+  request = parse(["sample", "--config", "winn_digits", "--workdir", "w", "--n", "5", "--config.seed", "3"])
+  assert (request.workdir, request.options, request.config.seed) == ("w", {"n": 5}, 3)
+
+
+@pytest.mark.parametrize(
+  ("words", "parts"),
+  [
+    (["--config.data=4"], ["config.data is a section", "batch"]),
+    (["--config.seed.deeper=4"], ["config.seed is no section"]),
+    (["--wrkdir=x"], ["--wrkdir", "did you mean workdir"]),
+    (["--workdir"], ["--workdir needs a value"]),
+    (["stray"], ["'stray'", "--"]),
+    (["--config=winn_digit"], ["winn_digit", "did you mean winn_digits"]),
+    (["--config=nowhere/file.py"], ["nowhere/file.py", "winn_digits"]),
+    (["--config=winn_digits:arg"], ["arg"]),
+    (["--config=pyproject.toml.py"], ["pyproject.toml.py"]),
+    (["--quiet=maybe"], ["--quiet", "'maybe'", "bool"]),
+  ],
+)
+def test_a_wrong_word_is_one_line_that_names_it_and_the_nearest(words, parts, capsys):
+  assert main([*DIGITS, *words]) == 2
+  line = capsys.readouterr().err
+  assert line.startswith("genjax: ")
+  assert line.count("\n") == 1
+  assert all(part in line for part in parts), line
+
+
+def test_a_wrong_command_names_the_nearest(capsys):
+  assert main(["trian"]) == 2
+  assert "did you mean train" in capsys.readouterr().err
+
+
+def test_a_config_is_needed_where_no_workdir_has_one(capsys, tmp_path):
+  assert main(["train"]) == 2
+  assert "winn_digits" in capsys.readouterr().err
+  assert main(["train", "--workdir", str(tmp_path)]) == 2
+  assert "no config.json" in capsys.readouterr().err
+
+
+def test_a_file_without_get_config_is_named(tmp_path):
+  path = tmp_path / "empty.py"
+  path.write_text("x = 1\n")
+  with pytest.raises(UsageError, match="no function get_config"):
+    load_config(str(path))
+
+
+def test_a_config_without_a_section_is_named(tmp_path):
+  path = tmp_path / "short.py"
+  path.write_text(
+    "from ml_collections import ConfigDict\ndef get_config():\n  return ConfigDict({'seed': 0, 'data': {}})\n"
+  )
+  with pytest.raises(UsageError, match=r"short\.py leaves out config\.system"):
+    load_config(str(path))
+
+
+def kept(tmp_path, **more):
+  content = {"seed": 7, "data": {"name": "digits"}, "system": {"name": "winn"}, "train": {}, "layout": LAYOUT, **more}
+  (tmp_path / "config.json").write_text(json.dumps(content))
+  return str(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "evaluate", "encode", "bench"])
+def test_the_config_of_a_workdir_serves_every_command(command, tmp_path):
+  request = parse([command, "--workdir", kept(tmp_path), "--config.data.channels=3"])
+  assert request.config.seed == 7
+  assert request.config.data.channels == 3
+  assert "layout" not in request.config
+
+
+def test_a_workdir_of_another_layout_is_refused_in_one_line(tmp_path, capsys):
+  assert main(["train", "--workdir", kept(tmp_path, layout=1)]) == 2
+  line = capsys.readouterr().err
+  assert "older genjax" in line
+  assert line.count("\n") == 1
+
+
+def test_code_of_a_workdirs_config_needs_leave_and_code_of_the_command_does_not(tmp_path):
+  workdir = kept(tmp_path)
+  assert parse(["train", "--workdir", workdir]).allow == frozenset()
+  assert parse(["train", "--workdir", workdir, "--allow", "mine,yours"]).allow == {"mine", "yours"}
+  assert parse(["train", "--workdir", workdir, "--config.net.name=mine.nets:Net"]).allow == {"mine"}
+  assert parse(DIGITS).allow is None
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_help_shows_examples_and_exits_0(command, capsys):
+  assert main([command, "--help"]) == 0
+  assert f"  genjax {command}" in capsys.readouterr().out
+  assert set(HELP) == set(cli.OPTIONS)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--config", "winn_digits", "--x"], ["objectives"]])
+def test_help_usage_errors_and_the_list_of_objectives_do_not_import_jax(words):
+  code = f"import sys; from genjax.cli import main; main({words!r}); assert 'jax' not in sys.modules, 'imports jax'"
+  subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_each_argument_of_a_config_has_a_workdir_of_its_own():
+  for name, workdir in (
+    ("winn_digits", "runs/winn_digits"),
+    ("winn_digits:cascade", "runs/winn_digits_cascade"),
+    ("winn_texture:brick,small", "runs/winn_texture_brick_small"),
+  ):
+    assert parse(["train", "--config", name]).workdir == workdir
+
+
+def test_every_shipped_config_names_its_command_and_has_a_line_in_the_list():
+  listed = (config_folder() / "README.md").read_text()
+  for name in shipped_configs():
+    assert f"--config {name}" in (config_folder() / f"{name}.py").read_text(), name
+    assert f"`{name}" in listed, name
+
+
+def test_one_objective_tells_its_arguments_and_defaults(capsys):
+  assert main(["objectives", "wgan_gp"]) == 0
+  out = capsys.readouterr().out
+  assert "weight" in out
+  assert "10.0" in out
+  assert main(["objectives", "wgan_gpp"]) == 2
+  assert "did you mean wgan_gp" in capsys.readouterr().err
+  assert main(["objectives", "wgan_gp", "more"]) == 2

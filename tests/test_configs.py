@@ -1,0 +1,210 @@
+"""The shipped configs: all their arguments make an experiment, and steps of every kind trace at full size.
+
+Tracing a step is what costs, so configs that differ in numbers only share one trace: a word of ViTGAN is traced in
+narrow nets (`tiny`), an objective in the nets of gan_ring. Nothing is compiled. The data: tests/stand_in.py.
+"""
+
+import functools
+import runpy
+
+import jax
+import pytest
+import stand_in
+
+from genjax.config import config_folder, load_config, shipped_configs
+from genjax.core import prepared
+from genjax.experiment import experiment, metrics_of
+from genjax.make import UsageError
+from genjax.objectives.rows import ROWS
+from genjax.train.paths import named_leaves
+
+
+def words_of(name, *groups):
+  """Words that a config itself lists, in its own tables."""
+  module = runpy.run_path(str(config_folder() / f"{name}.py"))
+  return ["", *(word for group in groups for word in module[group])]
+
+
+ROWS_WITH_A_GENERATOR = [name for name, row in ROWS.items() if row.needs]
+VITGAN = words_of("vitgan_cifar10", "NETS", "OTHERS")
+IN_TABLES = runpy.run_path(str(config_folder() / "vitgan_cifar10.py"))["TABLES"]
+PAIRS_OF_WORDS = sorted({words for rows in IN_TABLES.values() for words in rows.values() if "," in words})
+FEW_SHOT = [*words_of("metaoptnet_miniimagenet", "HEADS", "NETS", "SHOTS", "OTHERS"), "r2d2net,r2d2", "conv4,maml"]
+ARGUMENTS = {  # config -> all that get_config takes, and words that go together
+  "winn_digits": ["", "cascade", "inn", "inn_cascade"],
+  "winn_pictures": [""],
+  "winn_texture": [f"{name}{size}" for name in words_of("winn_texture", "TEXTURES")[1:] for size in ("", ",small")],
+  "winn_digits_classifier": ["", "baseline", "icn"],
+  "winn_mnist_classifier": [f"{net}{more}" for net in ("vanilla", "resnet32") for more in ("", ",baseline", ",icn")],
+  "winn_svhn_classifier": ["", "baseline", "icn"],
+  "winn_cifar10": ["", "single", "cascades", "exact", "cascades,exact", "tiny"],
+  "winn_svhn": ["", "single", "exact", "single,exact", "tiny"],
+  "winn_celeba": [*words_of("winn_celeba", "NETS"), "single", "cascades", "exact", "tiny"],
+  "gan_digits": [*ROWS_WITH_A_GENERATOR, "cgan"],
+  "gan_ring": ROWS_WITH_A_GENERATOR,
+  "gan_grid": ROWS_WITH_A_GENERATOR,
+  "gan_cifar10": ["", "wgan_gp", "sn_gan", "tiny", "sn_gan,tiny"],
+  "d2gan_ring": [""],
+  "adagan_ring": [""],
+  "vitgan_digits": [word for word in VITGAN if word not in ("biggan", "transgan")],
+  "vitgan_cifar10": [*VITGAN, *PAIRS_OF_WORDS],
+  "vitgan_celeba64": VITGAN,
+  "vitgan_lsun64": [*VITGAN, "32", "32,mixer", "32,released"],
+  "vitgan_lsun128": VITGAN,
+  "metaoptnet_glyphs": [*words_of("metaoptnet_glyphs", "HEADS"), "proto,1shot"],
+  "metaoptnet_miniimagenet": FEW_SHOT,
+  "metaoptnet_tieredimagenet": FEW_SHOT,
+  "metaoptnet_cifarfs": FEW_SHOT,
+  "metaoptnet_fc100": FEW_SHOT,
+  "ddpm_digits": ["", "ddim"],
+  "cyclegan_digits": [""],
+  "gpt_text": [""],
+}
+STEPS = (  # one of every kind
+  *("winn_digits", "winn_digits:cascade", "winn_digits:inn", "winn_texture:brick", "winn_cifar10", "winn_celeba"),
+  *("winn_celeba:resnet13", "winn_celeba:densenet20", "winn_mnist_classifier:resnet32"),
+  *(f"winn_digits_classifier:{word}" for word in ("", "baseline", "icn")),
+  *(f"gan_ring:{row}" for row in ROWS_WITH_A_GENERATOR),
+  *(f"gan_digits:{row}" for row in ("wgan_gp", "sn_gan", "ebgan", "denoising", "cgan")),
+  *("gan_cifar10", "gan_cifar10:sn_gan", "d2gan_ring", "adagan_ring"),
+  *("vitgan_cifar10", "vitgan_lsun128:nobcr", "vitgan_cifar10:lecam,tiny", "vitgan_cifar10:released,tiny"),
+  *(f"vitgan_cifar10:{word},noaug,tiny" for word in words_of("vitgan_cifar10", "NETS")[1:]),
+  *(f"metaoptnet_glyphs:{head}" for head in words_of("metaoptnet_glyphs", "HEADS")[1:]),
+  *(f"metaoptnet_miniimagenet:{words}" for words in ("", "released", "conv4,maml", "r2d2net,r2d2")),
+  *("ddpm_digits", "cyclegan_digits", "gpt_text"),
+)
+STARTS = (  # other sizes and nets: the state alone
+  *("winn_pictures", "winn_celeba:wgan_gp", "winn_mnist_classifier:vanilla", "winn_svhn_classifier"),
+  *(f"gan_digits:{row}" for row in ("hinge", "began", "mmd_gan")),
+  *(f"vitgan_digits:{word}" for word in ("", "stylegan2-stylegan2", "mixer", "vit-vit")),
+  *(f"vitgan_lsun{size}:{w}" for size in (64, 128) for w in ("stylegan2-stylegan2", "biggan", "transgan", "released")),
+  *("vitgan_celeba64", "vitgan_lsun64:32,mixer", "metaoptnet_cifarfs", "metaoptnet_fc100:conv4"),
+)
+PARAMETERS = {"winn_celeba": 2_354_177, "metaoptnet_miniimagenet": 12_424_320, "metaoptnet_fc100": 12_424_320}  # thesis
+
+
+@pytest.fixture(autouse=True)
+def data(monkeypatch):
+  stand_in.replace(monkeypatch)
+
+
+def started(name):
+  """The system of a config, which takes raw batches, a batch's shapes, and those of the first state."""
+  it = experiment(load_config(name))
+  system = prepared(it.system, it.data.prepare)
+  batch = {key: jax.ShapeDtypeStruct(value.shape, value.dtype) for key, value in it.data.batch(0).items()}
+  return system, batch, jax.eval_shape(system.init, jax.random.key(0), batch)
+
+
+def test_every_shipped_config_is_in_the_table():
+  assert sorted(ARGUMENTS) == shipped_configs()
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_every_argument_of_a_config_makes_its_data_its_system_and_its_metrics(name):
+  for words in ARGUMENTS[name]:
+    config = load_config(f"{name}:{words}")
+    it = experiment(config)
+    if "tiny" not in words:  # whose batches of one divide over one device only
+      metrics_of(it)
+    cascade = (config.system.get("cascades", 1) - 1) * config.system.get("cascade_steps", 0)
+    assert config.train.steps > cascade, words  # the last stage has its steps
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_traces_and_keeps_the_form_of_the_state(name):
+  system, batch, state = started(name)
+  after, metrics = jax.eval_shape(system.step, jax.random.key(0), state, batch)
+  form = lambda tree: {path: (leaf.shape, leaf.dtype) for path, leaf in named_leaves(tree).items()}
+  assert form(after) == form(state)
+  assert metrics
+  assert {(value.shape, str(value.dtype)) for value in metrics.values()} == {((), "float32")}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_state_has_its_shapes(name):
+  assert started(name)[2].step.shape == ()
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_net_of_the_thesis_has_its_number_of_parameters(name):
+  state = started(name)[2]
+  net = {path: leaf.size for path, leaf in named_leaves(state.params).items() if path != "scale"}
+  assert sum(net.values()) == PARAMETERS[name], net
+
+
+# Numbers of the papers ------------------------------------------------------------------------------------------------
+
+
+def test_winn_has_the_thesis_numbers_by_a_word():
+  system = load_config("winn_cifar10:exact").system
+  assert (system.minibatch, system.synthesis, system.synthesis_batch, system.initial) == (50, 1000, 100, 10_000)
+  assert load_config("winn_cifar10:cascades").train.steps == 500
+
+
+def test_vitgan_has_the_settings_of_the_thesis_or_of_the_released_code():
+  paper, released = load_config("vitgan_cifar10"), load_config("vitgan_cifar10:released")
+  adam = paper.optimizer
+  assert (paper.data.batch, adam.learning_rate, adam.b1, adam.b2) == (128, 0.002, 0.0, 0.99)
+  assert (paper.objective.real, paper.objective.fake, paper.objective.gamma) == (10.0, 10.0, 0.0)
+  assert (paper.system.augment, released.system.augment) == ("thesis", "released")
+  adam = released.optimizer
+  assert (released.data.batch, adam.learning_rate, adam.warmup_steps) == (64, 0.001, 3000)
+  assert (released.objective.real, released.objective.gamma, released.objective.interval) == (1.0, 0.1, 1)
+  assert released.train.steps * released.data.batch == 51_200_000
+  assert 0.5 ** (released.data.batch / released.system.ema_half_life) == pytest.approx(0.99995564, abs=1e-8)
+  assert released.critic.name == "stylegan2"
+
+
+@pytest.mark.parametrize(
+  ("name", "side", "depths", "tokens"),
+  [
+    ("vitgan_digits", 8, (2, 2), (16, 16)),
+    ("vitgan_cifar10", 32, (4, 4), (64, 64)),
+    ("vitgan_celeba64", 64, (6, 6), (64, 64)),
+    ("vitgan_lsun64", 64, (6, 6), (64, 64)),
+    ("vitgan_lsun128", 128, (8, 4), (256, 64)),
+  ],
+)
+def test_vitgan_has_the_blocks_and_tokens_of_the_thesis(name, side, depths, tokens):
+  config = load_config(name)
+  nets = (config.generator, config.critic)
+  assert tuple(net.depth for net in nets) == depths
+  assert tuple((side // net.patch) ** 2 for net in nets) == tokens
+
+
+def test_every_row_of_vitgans_tables_has_words_and_rows_differ():
+  counts = {"3.1": 6, "3.2": 5, "3.3a": 6, "3.3b": 10, "3.4": 5, "3.5": 5}
+  assert {table: len(rows) for table, rows in IN_TABLES.items()} == counts
+  as_json = functools.cache(lambda words: load_config(f"vitgan_cifar10:{words}").to_json())
+  for rows in IN_TABLES.values():
+    assert len(set(map(as_json, rows.values()))) == len(rows)
+  assert as_json("c-neurrep") == as_json("l2-isn-overlap")
+
+
+@pytest.mark.parametrize(("name", "shots"), [("mini", 15), ("tiered", 10), ("cifarfs", 5), ("fc100", 15)])
+def test_metaoptnet_is_trained_with_the_shots_of_the_thesis(name, shots):
+  assert load_config(f"metaoptnet_{name}{'imagenet' if name in ('mini', 'tiered') else ''}").data.shots == shots
+
+
+def test_trainval_stops_where_the_thesis_says_and_chooses_nothing_by_classes_it_trains_on():
+  mini, tiered = load_config("metaoptnet_miniimagenet:trainval"), load_config("metaoptnet_tieredimagenet:trainval")
+  assert (mini.train.steps, tiered.train.steps) == (21_000, 52_000)
+  assert (mini.train.best, tiered.train.best) == ("", "")
+
+
+@pytest.mark.parametrize(
+  ("name", "wanted"),
+  [
+    *((f"vitgan_cifar10:{words}", "wanted one of stylegan2-") for words in ("vgg", "sn,isn", "noaug,nobcr")),
+    *((f"metaoptnet_miniimagenet:{words}", "does not take") for words in ("svm,ridge", "conv4,dataparallel", "no")),
+    ("metaoptnet_miniimagenet:ridge,released", "released is about the SVM"),
+    ("vitgan_lsun128:32", "32 is a word of vitgan_lsun64"),
+    ("vitgan_digits:biggan", "nets for 32x32"),
+    ("gan_ring:winn", "wanted a row with a generator: minimax, "),
+    ("gan_digits:wgan", "a row with a generator: minimax, "),
+  ],
+)
+def test_words_that_a_config_does_not_take_are_refused(name, wanted):
+  with pytest.raises(UsageError, match=wanted):
+    load_config(name)

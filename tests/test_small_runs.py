@@ -1,0 +1,92 @@
+"""A config of each kind, with its own nets or narrower ones, is trained for two steps by the command, then used."""
+
+import json
+
+import numpy as np
+import pytest
+
+from genjax.cli import main
+
+OFTEN = {"train.steps": 2, "train.steps_per_call": 1, "train.log_every": 1, "train.checkpoint_every": 2}
+SELDOM = {"train.sample_every": 0, "train.evaluate_every": 0, "train.samples": 8}
+NO_PICTURES = {f"metrics.{name}": "none" for name in ("frechet", "copies", "anchors")}
+STAGES = {"system.cascades": 2, **OFTEN}
+EPISODES = {f"metrics.{name}.{key}": 8 for name in ("test", "validation") for key in ("batch", "episodes")}
+RUNS = {  # config -> keys that make it small
+  "winn_cifar10:cascades,tiny": {"data.name": "mock", "system.cascade_steps": 1, "system.ascent_steps": 2, **STAGES},
+  "gan_ring:wgan_gp": {"data.batch": 40, "metrics.modes.samples": 100, **OFTEN, **SELDOM},
+  "metaoptnet_miniimagenet:conv4,tiny": {"data.name": "mock_episodes", "data.batch": 8, **EPISODES},
+  "vitgan_digits:tiny,nobcr": {},
+  "vae_digits": {"encoder.widths": (8,), "decoder.widths": (8,), **NO_PICTURES, **OFTEN, **SELDOM},
+  "ddpm_digits": {"net.widths": (8, 8), "net.groups": 4, "system.steps": 5, **NO_PICTURES, **OFTEN, **SELDOM},
+  "cyclegan_digits": {"generator.width": 4, "generator.blocks": 1, "critic.widths": (4,), **OFTEN},
+  "gpt_text": {"net.width": 8, "net.depth": 1, "net.heads": 2, "data.batch": 8, "data.length": 8, **OFTEN, **SELDOM},
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+  """config -> the workdir of its run."""
+  workdirs = {}
+
+  def workdir_of(name):
+    if name not in workdirs:
+      path = tmp_path_factory.mktemp("run")
+      words = [f"--config.{key}={value}" for key, value in RUNS[name].items()]
+      assert main(["train", "--config", name, "--workdir", str(path), "--quiet", *words]) == 0
+      workdirs[name] = path
+    return workdirs[name]
+
+  return workdir_of
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_a_config_is_trained_and_its_final_numbers_have_cards(name, trained):
+  summary = json.loads((trained(name) / "summary.json").read_text())
+  assert summary["steps"] in (1, 2)
+  assert summary["last"]
+  assert all(np.isfinite(value) for value in summary["last"].values())
+  for number in summary.get("metrics", {}).values():
+    assert np.isfinite(number["value"])
+    assert number["card"]["split"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in RUNS if not name.startswith("metaoptnet")])
+def test_what_was_trained_is_sampled(name, trained, tmp_path):
+  out = tmp_path / ("samples.txt" if name == "gpt_text" else "samples.png")
+  assert main(["sample", "--workdir", str(trained(name)), "--n", "8", "--out", str(out)]) == 0
+  assert out.stat().st_size > 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("words", "count"),
+  [
+    (["--n", "5", "--truncation", "0.5"], 5),
+    (["--n", "2", "--interpolate", "4"], 8),
+    (["--n", "2", "--interpolate", "3", "--truncation", "0.7"], 6),
+    (["--n", "2", "--mix"], 9),
+  ],
+)
+def test_vitgan_is_sampled_by_its_latents(words, count, trained, tmp_path):
+  out = str(tmp_path / "images.npz")
+  assert main(["sample", "--workdir", str(trained("vitgan_digits:tiny,nobcr")), *words, "--out", out]) == 0
+  images = np.load(out)["images"]
+  assert images.shape == (count, 8, 8, 1)
+  assert images.std() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("words", "says"),
+  [
+    (["--interpolate", "1"], "--interpolate 2 or more"),
+    (["--truncation", "-1"], "--truncation takes 0 or more"),
+    (["--mix", "--interpolate", "4"], "--mix is another picture"),
+  ],
+)
+def test_pictures_that_there_are_not_are_refused(words, says, trained, capsys):
+  assert main(["sample", "--workdir", str(trained("vitgan_digits:tiny,nobcr")), *words]) == 2
+  assert says in capsys.readouterr().err
