@@ -61,6 +61,7 @@ if TYPE_CHECKING:  # for editors; tests/test_public_names.py holds these lines a
   from genjax.systems.heads import svm as svm_head
   from genjax.systems.maml import maml
   from genjax.systems.metaoptnet import metaoptnet
+  from genjax.systems.vae import vae
   from genjax.systems.winn import winn
   from genjax.systems.winn_classifier import winn_classifier
   from genjax.train.checkpoint import Checkpoints
@@ -148,6 +149,7 @@ HOMES = {  # name -> module, or module:name there, or module:* for the module it
   "svm_head": "genjax.systems.heads:svm",
   "maml": "genjax.systems.maml:maml",
   "metaoptnet": "genjax.systems.metaoptnet:metaoptnet",
+  "vae": "genjax.systems.vae:vae",
   "winn": "genjax.systems.winn:winn",
   "winn_classifier": "genjax.systems.winn_classifier:winn_classifier",
   "Checkpoints": "genjax.train.checkpoint",

@@ -56,6 +56,7 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "metaoptnet_tieredimagenet": FEW_SHOT,
   "metaoptnet_cifarfs": FEW_SHOT,
   "metaoptnet_fc100": FEW_SHOT,
+  "vae_digits": words_of("vae_digits", "LIKELIHOODS"),
   "ddpm_digits": ["", "ddim"],
   "cyclegan_digits": [""],
   "gpt_text": [""],
@@ -71,7 +72,7 @@ STEPS = (  # one of every kind
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in words_of("vitgan_cifar10", "NETS")[1:]),
   *(f"metaoptnet_glyphs:{head}" for head in words_of("metaoptnet_glyphs", "HEADS")[1:]),
   *(f"metaoptnet_miniimagenet:{words}" for words in ("", "released", "conv4,maml", "r2d2net,r2d2")),
-  *("ddpm_digits", "cyclegan_digits", "gpt_text"),
+  *("vae_digits", "ddpm_digits", "cyclegan_digits", "gpt_text"),
 )
 STARTS = (  # other sizes and nets: the state alone
   *("winn_pictures", "winn_celeba:wgan_gp", "winn_mnist_classifier:vanilla", "winn_svhn_classifier"),

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from genjax.nets.coder import ConvDecoder, ConvEncoder
 from genjax.nets.convnet import ConvNet
 from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
 from genjax.nets.gpt import GPT
@@ -31,6 +32,7 @@ from genjax.systems.gpt import gpt
 from genjax.systems.maml import maml
 from genjax.systems.metaoptnet import metaoptnet
 from genjax.systems.optimizers import sgd
+from genjax.systems.vae import vae
 from genjax.systems.winn import winn
 from genjax.systems.winn_classifier import winn_classifier
 from tests.systems.contract import Trial
@@ -125,6 +127,11 @@ def _maml() -> Trial:
   return Trial(maml(Embedding(), **IMAGES, ways=WAYS, inner_steps=1, evaluate_steps=1), episodes())
 
 
+def _vae() -> Trial:
+  coder = (ConvEncoder((4,), features=4), ConvDecoder(SHAPE, (4,)))
+  return Trial(vae(*coder, **IMAGES, latent=2, ema=0.9), images(8))
+
+
 def _ddpm() -> Trial:
   return Trial(ddpm(Denoiser(), **IMAGES, steps=10, sampler_steps=2, ema=0.9, sample_batch=4), images(8))
 
@@ -151,6 +158,7 @@ ROWS: Mapping[str, Callable[[], Trial]] = {
   "adagan": _adagan,
   "metaoptnet": _metaoptnet,
   "maml": _maml,
+  "vae": _vae,
   "ddpm": _ddpm,
   "cyclegan": _cyclegan,
   "gpt": _gpt,

@@ -1,0 +1,102 @@
+"""Encoders, from images to features, and decoders, from latents to images: fully connected ones and convolutional ones.
+
+Papers   VAE    Kingma & Welling 2014, arXiv:1312.6114, appendix C: one hidden layer with tanh, 500 units for MNIST
+         DCGAN  Radford, Metz & Chintala 2016, arXiv:1511.06434: 4x4 convolutions of stride 2, weights N(0, 0.02^2)
+Departs  Mean and log variance of the latents are linear in an encoder's features; systems/vae.py adds these two layers.
+         The convolutional nets have no batch normalisation, so an image's code does not depend on its batch.
+Shapes   encoder: images [B, H, W, C] -> features [B, D]; decoder: latents [B, Z] -> real numbers [B, H, W, C] float32,
+         which the likelihood reads (logits or means). Convolutional: H and W are multiples of 2^len(widths).
+Checked  tests/nets/test_coder.py
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from genjax.nets.convnet import Conv
+from genjax.nets.dcgan import EDGES, START, Doubling, grid_of
+from genjax.nets.mlp import Activation, hidden
+
+Array = jax.Array
+
+
+class MLPEncoder(nn.Module):
+  """Hidden layers on the flat image; the last hidden layer is the features.
+
+  Attributes:
+    widths: of the hidden layers.
+    activation: of the hidden layers.
+  """
+
+  widths: tuple[int, ...] = (500,)
+  activation: Activation = "tanh"
+
+  @nn.compact
+  def __call__(self, images: Array) -> Array:
+    return hidden(images.reshape(images.shape[0], -1), self.widths, self.activation)
+
+
+class MLPDecoder(nn.Module):
+  """Hidden layers, then a linear layer to the image.
+
+  Attributes:
+    shape: H, W, C.
+    widths: of the hidden layers.
+    activation: of the hidden layers.
+  """
+
+  shape: tuple[int, int, int]
+  widths: tuple[int, ...] = (500,)
+  activation: Activation = "tanh"
+
+  @nn.compact
+  def __call__(self, latent: Array) -> Array:
+    x = nn.Dense(math.prod(self.shape))(hidden(latent, self.widths, self.activation))
+    return x.reshape(-1, *self.shape)
+
+
+class ConvEncoder(nn.Module):
+  """Strided convolutions with ReLU, then a hidden layer, whose units are the features.
+
+  Attributes:
+    widths: channels of the convolutions; each halves the image.
+    features: D.
+    dtype: of the convolutions.
+  """
+
+  widths: tuple[int, ...] = (32, 64)
+  features: int = 256
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: Array) -> Array:
+    grid_of(images.shape[1:], len(self.widths))
+    x = images.astype(self.dtype)
+    for channels in self.widths:
+      x = nn.relu(Conv(channels, (4, 4), strides=(2, 2), padding=EDGES, dtype=self.dtype)(x))
+    return nn.relu(nn.Dense(self.features)(x.reshape(x.shape[0], -1).astype(jnp.float32)))
+
+
+class ConvDecoder(nn.Module):
+  """A linear layer to a grid, then transposed convolutions, each of which doubles the grid.
+
+  Attributes:
+    shape: H, W, C.
+    widths: channels of the grid and of the hidden layers; ReLU follows each.
+    dtype: of the convolutions.
+  """
+
+  shape: tuple[int, int, int]
+  widths: tuple[int, ...] = (64, 32)
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, latent: Array) -> Array:
+    height, width = grid_of(self.shape, len(self.widths))
+    x = nn.Dense(height * width * self.widths[0], kernel_init=START)(latent)
+    x = x.reshape(-1, height, width, self.widths[0]).astype(self.dtype)
+    for channels in (*self.widths[1:], self.shape[2]):
+      x = Doubling(channels, dtype=self.dtype)(nn.relu(x))
+    return x.astype(jnp.float32)
