@@ -126,7 +126,7 @@ def _with_weights(allow: Allow) -> Any:
     rest = {key: value for key, value in section.items() if key != "weights"}
     net = make(kind, rest, Maker(allow=allow), at=at)
     try:
-      return with_weights(net, load_variables(section["weights"]))
+      return with_weights(net, load_variables(section["weights"]).variables)
     except (OSError, ValueError) as error:
       raise UsageError(f"{at}.weights={section['weights']!r}: {error}") from error
 

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,8 +10,10 @@ from PIL import Image
 from genjax import workdir as workdirs
 from genjax.cli import main
 from genjax.config import load_config, override
+from genjax.convert import save_variables
 from genjax.experiment import experiment, opened
 from genjax.make import make
+from genjax.nets.conv4 import Conv4
 from genjax.registry import UsageError
 from genjax.run import train
 
@@ -160,8 +163,6 @@ def test_a_run_starts_from_the_weights_of_another(workdir, tmp_path):
 
 
 def _leaves(tree):
-  import jax
-
   return jax.tree.leaves(jax.device_get(tree))
 
 
@@ -277,3 +278,29 @@ def test_a_view_of_another_run_is_a_section(workdir):
   assert score(np.zeros((3, 8, 8, 1), np.float32)).shape == (3,)
   with pytest.raises(UsageError, match="view='classify'; the run's system has sample, score"):
     make("extractor", {"run": str(workdir), "view": "classify"}, it.maker)
+
+
+def test_converted_weights_are_evaluated_exported_and_fine_tuned_by_one_command_each(tmp_path, capsys):
+  variables = Conv4().init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32), train=False)
+  save_variables(tmp_path / "conv4.npz", variables, 7.0)
+  words = [
+    "--config",
+    "metaoptnet_miniimagenet:conv4,tiny",
+    "--config.data.name=mock_episodes",
+    "--config.data.batch=1",
+  ]
+  words += [f"--config.{key}.batch=8" for key in ("data", "metrics.test", "metrics.validation")]
+  words += [f"--config.net.weights={tmp_path / 'conv4.npz'}", "--config.metrics.test.episodes=8"]
+  words += ["--workdir", str(tmp_path / "run")]
+  assert main(["evaluate", *words, "--step", "0"]) == 0
+  assert "test_1shot_accuracy" in json.loads(capsys.readouterr().out)["metrics"]
+  assert main(["encode", *words, "--step", "0", "--out", str(tmp_path / "features.npz")]) == 0
+  with np.load(tmp_path / "features.npz", allow_pickle=False) as loaded:
+    features, label = loaded["features"], loaded["label"]
+  assert features.shape[0] == label.shape[0] == 800
+  assert main(["train", *words, "--quiet", "--config.optimizer.learning_rate=1e-9"]) == 0
+  tuned = opened(str(tmp_path / "run"))[1].params["net"]
+  for ours, theirs in zip(_leaves(tuned), _leaves(variables["params"]), strict=True):
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+  broken = [word.replace("conv4.npz", "none.npz") for word in words]
+  assert main(["evaluate", *broken, "--step", "0"]) == 2

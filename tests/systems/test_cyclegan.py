@@ -141,6 +141,5 @@ def test_digits_become_inverted_digits_and_digits_again():
   there = system.views["translate"](state, test, "target")
   back = system.views["translate"](state, there, "source")
   correlation = lambda a, b: np.corrcoef(np.ravel(a), np.ravel(b))[0, 1]
-  print(correlation(there, -test), correlation(back, test))
   assert correlation(there, -test) > 0.9
   assert correlation(back, test) > 0.9

@@ -13,7 +13,7 @@ import pytest
 import train_toy as toy
 from PIL import Image
 
-from genjax.core import System
+from genjax.core import System, named_key
 from genjax.train import compiled, loop
 from genjax.train.checkpoint import Checkpoints
 from genjax.train.errors import BadSetting, CheckpointMismatch, Diverged, Interrupted, StorageError
@@ -64,7 +64,7 @@ def test_a_run_trains_and_leaves_what_it_should(tmp_path):
 
 def test_the_step_is_the_one_that_was_defined(tmp_path):
   system, state = toy.system(), None
-  state = jax.jit(system.init)(compiled.named_key(KEY, "init"), {"image": jnp.asarray(toy.batch(0)["image"])})
+  state = jax.jit(system.init)(named_key(KEY, "init"), {"image": jnp.asarray(toy.batch(0)["image"])})
   step = jax.jit(system.step)
   for i in range(10):
     state, metrics = step(jax.random.fold_in(KEY, i), state, {"image": jnp.asarray(toy.batch(i)["image"])})
@@ -317,7 +317,7 @@ def test_two_evaluators_cannot_give_the_same_name(tmp_path):
 
 def test_a_key_with_a_name_is_never_that_of_a_step():
   named = {
-    tuple(jax.random.key_data(compiled.named_key(KEY, name)).tolist()) for name in ("init", "sample", "evaluate/a")
+    tuple(jax.random.key_data(named_key(KEY, name)).tolist()) for name in ("init", "sample", "evaluate/a")
   }
   steps = {
     tuple(row) for row in jax.random.key_data(jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(1000))).tolist()
@@ -353,7 +353,7 @@ def test_the_preparation_of_the_data_is_part_of_init_and_step_with_a_key_of_its_
 
   result = train(tmp_path, 3, data=toy.data(prepare=prepare), mesh=make_mesh(jax.devices()[:1]))
   system, augment = toy.system(), lambda key: jax.random.fold_in(key, 0x617567)
-  key = compiled.named_key(KEY, "init")
+  key = named_key(KEY, "init")
   state = jax.jit(lambda key, raw: system.init(key, prepare(augment(key), raw)))(key, toy.batch(0))
   step = jax.jit(lambda key, state, raw: system.step(key, state, prepare(augment(key), raw)))
   for i in range(3):
@@ -370,5 +370,5 @@ def test_an_evaluator_gets_the_key_of_its_name_and_step(tmp_path):
     return {}
 
   train(tmp_path, 10, evaluators={"samples": evaluate}, evaluate_every=5)
-  named = compiled.named_key(KEY, "evaluate/samples")
+  named = named_key(KEY, "evaluate/samples")
   assert keys == {step: jax.random.key_data(jax.random.fold_in(named, step)).tolist() for step in (5, 10)}
