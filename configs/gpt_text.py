@@ -4,7 +4,8 @@ Command   genjax train --config gpt_text --workdir runs/gpt_text
           genjax train --config gpt_text --config.data.path=my_text.txt --workdir runs/my_text
           Without a path it reads the topics of Python's language reference, which every Python brings along.
 Machine   2 CPU cores, about ten minutes; any other device works with the same command
-Expect    see notebooks/README.md, "Text"
+Expect    no run of this length was measured; tests/systems/test_gpt.py reaches 2.06 nats a character on held-out text
+          in seconds (pairs of letters 2.32, letters 2.87)
 Paper     Radford et al. 2018 and 2019 (GPT, GPT-2); sizes are ours, for two cores
 """
 
