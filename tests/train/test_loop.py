@@ -316,9 +316,7 @@ def test_two_evaluators_cannot_give_the_same_name(tmp_path):
 
 
 def test_a_key_with_a_name_is_never_that_of_a_step():
-  named = {
-    tuple(jax.random.key_data(named_key(KEY, name)).tolist()) for name in ("init", "sample", "evaluate/a")
-  }
+  named = {tuple(jax.random.key_data(named_key(KEY, name)).tolist()) for name in ("init", "sample", "evaluate/a")}
   steps = {
     tuple(row) for row in jax.random.key_data(jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(1000))).tolist()
   }
