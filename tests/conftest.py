@@ -1,5 +1,8 @@
 """Every test sees 8 fake CPU devices, and a silent broadcast of ranks or a warning is an error.
 
+Whole runs of the command (ONE_DEVICE) see the first of them alone, as on a laptop: two fifths of their time went into
+programs for eight. What eight devices change is tested in systems/, train/ and metrics/, by smaller programs.
+
 Most of the suite's time would be compiling, so programs are compiled with few optimisations (two fifths less time,
 measured on the penalties' tests), and are kept in a folder that workers and their children share: the small ones come
 back everywhere (another sixth, on three files of tests/objectives).
@@ -38,27 +41,46 @@ SMOKE = (  # what other software stacks run: beginnings of names of tests
   "tests/data/test_digits.py",  # the readers of prepared files
 )
 
+ONE_DEVICE = (  # beginnings of names of files
+  "tests/studies/",
+  "tests/test_metaoptnet_glyphs.py",
+  "tests/test_run.py",
+  "tests/test_small_runs.py",
+  "tests/test_winn_classifiers.py",
+  "tests/test_winn_digits.py",
+)
+DEAR = ("tests/test_", "tests/studies/", "tests/train/", "tests/systems/")  # first, so that no worker is alone at the end
+
 
 def pytest_collection_modifyitems(items):
   for item in items:
     if item.nodeid.startswith(SMOKE):
       item.add_marker("smoke")
+  items.sort(key=lambda item: next((i for i, start in enumerate(DEAR) if item.nodeid.startswith(start)), len(DEAR)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def devices_of_a_laptop(request):
+  """One device where the whole command runs."""
+  with pytest.MonkeyPatch.context() as patch:
+    if request.node.nodeid.startswith(ONE_DEVICE):
+      first = jax.devices()[:1]
+      patch.setattr(jax, "devices", lambda *_: first)
+    yield
 
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
   """Prepared data and extractors of a test run stay out of the user's own cache."""
-  path = tmp_path_factory.mktemp("cache")
+  path = _shared(tmp_path_factory) / "cache"
   os.environ["GENJAX_CACHE"] = str(path)
   return path
 
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_programs_are_kept(tmp_path_factory):
-  workers = "PYTEST_XDIST_WORKER" in os.environ
-  base = tmp_path_factory.getbasetemp()
   settings = {
-    "jax_compilation_cache_dir": str((base.parent if workers else base) / "compiled"),
+    "jax_compilation_cache_dir": str(_shared(tmp_path_factory) / "compiled"),
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
   }
@@ -72,3 +94,9 @@ def compiled_programs_go_with_their_module():
   """Hundreds of tests in one process held 7 GB of them."""
   yield
   jax.clear_caches()
+
+
+def _shared(tmp_path_factory):
+  """The folder of this run of pytest, which its workers share."""
+  base = tmp_path_factory.getbasetemp()
+  return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base

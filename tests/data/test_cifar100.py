@@ -20,6 +20,16 @@ FC100_TEST = """beaver dolphin otter seal whale bee beetle butterfly caterpillar
 skunk baby boy girl man woman"""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+  """A cache that no other file's tests write to."""
+  path = tmp_path_factory.mktemp("cache")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("GENJAX_CACHE", str(path))
+    yield path
+
+
+
 class Cifar100(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   """CIFAR-100's features; two images a class to train on and one to test, whose first pixel is 10 * number, label."""
 

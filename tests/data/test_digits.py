@@ -16,6 +16,16 @@ GOLDEN_ORDER = [522, 617, 414, 1306]
 GOLDEN_DIGEST = "87923c6a53635df5c1dab687d6eedd96438af430ddb15700400f344177284ee4"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+  """A cache that no other file's tests write to."""
+  path = tmp_path_factory.mktemp("cache")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("GENJAX_CACHE", str(path))
+    yield path
+
+
+
 def _expected() -> np.ndarray:
   """round(v * 255 / 16) in whole numbers; no level is half-way."""
   return ((load_digits().images.astype(int) * 510 + 16) // 32).astype(np.uint8)[..., None]
