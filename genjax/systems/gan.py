@@ -252,7 +252,7 @@ def beside(images: Array, latents: Array) -> Array:
 
 def _init(pair: Pair, critic_steps: int, key: Array, batch: Batch) -> tuple[Variables, dict[str, Any]]:
   """The variables of both nets and the states of their terms."""
-  check_images(batch["image"].shape, pair.shape, critic_steps, "critic_steps")
+  check_images(batch["image"], pair.shape, critic_steps, "critic_steps")
   if pair.classes is not None and "label" not in batch:
     raise ValueError("conditional=True, but a batch has no 'label'; use data with labels, or conditional=False")
   key_critic, key_generator = jax.random.split(key)

@@ -3,8 +3,8 @@
 Papers   adam     Kingma & Ba 2015, arXiv:1412.6980; AdamW  Loshchilov & Hutter 2019, arXiv:1711.05101
          rmsprop  Tieleman & Hinton 2012, lecture 6.5
          sgd      with the momentum of Polyak 1964 or Nesterov 1983
-Departs  rmsprop adds epsilon to the root, as PyTorch and so the code of WGAN and MMD-GAN do; optax has it under the root,
-         where clipped weights, whose gradients are far below sqrt(epsilon), hardly move: `eps_in_sqrt`.
+Departs  rmsprop adds epsilon to the root, as PyTorch and so the code of WGAN and MMD-GAN do; optax has it under the
+         root, where clipped weights, whose gradients are far below sqrt(epsilon), hardly move: `eps_in_sqrt`.
          A rule that is unrolled (Metz et al. 2017, arXiv:1611.02163) needs a derivative everywhere, and the root of a
          moment that is exactly 0 (a dead unit) has none: Adam adds 1e-16 under it, rmsprop moves epsilon under it.
 Checked  tests/systems/test_optimizers.py: each rule, schedule and clipping in numpy.

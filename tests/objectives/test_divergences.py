@@ -182,7 +182,7 @@ def test_the_direct_generator_of_the_gan_row_is_the_non_saturating_loss():
 
 
 def test_a_row_whose_bound_fails_its_generator_descends_the_direct_loss_and_pearsons_bound_has_no_lower_end():
-  """At T = -20, a critic that is sure: the bound's generator is pushed away by Pearson's, and stands still by the rest."""
+  """At T = -20, where the critic is sure, Pearson's bound pushes the generator away, the others' leaves it still."""
   sure = jnp.array([-20.0])
   for name, row in DIVERGENCES.items():
     slope = {
