@@ -41,8 +41,6 @@ def get_config(arg: str = "wgan_gp") -> ConfigDict:
     config.critic = {"name": "autoencoder", "widths": (256,), "code": 32, "error": ROWS[row].error}
   if row.startswith("ebgan"):
     config.objective.margin = 0.2  # in mean squared error
-  if row == "fisher":
-    config.objective.rho = 1e-3  # the paper's 1e-6 leaves the constraint unmet in so few updates
   if row == "denoising":
     config.objective.features = 256  # of the critic's last layer
 

@@ -14,7 +14,7 @@ Departs  Where g or f*(g) is an exponential, a logit beyond +-30 counts logarith
          Generator: the bound's own -E_Q[f*(T)] is flat for KL, GAN and Jensen-Shannon where the critic is sure, and for
          Pearson has no lower end: below T = -2 it rewards what looks less real. These rows have section 3.2's -E_Q[T],
          which for "gan" is the non-saturating loss; the others the bound, for their -E_Q[T] is an exponential or no
-         other. Either one for any row: `generator`.
+         other. Either one for any row: `generator_loss`.
          Names follow f: Jensen-Shannon's f gives 2 JSD, GAN's 2 JSD - log 4, Pearson's the integral of (p - q)^2 / q;
          Table 1 prints half of the first and swaps p and q in the last.
 Shapes   logits, T [B] -> [B]; losses of (real, fake) [B] -> [].

@@ -198,7 +198,7 @@ def test_a_row_whose_bound_fails_its_generator_descends_the_direct_loss_and_pear
       assert slope["bound"] > 1 if name == "pearson" else abs(slope["bound"]) < 1e-8
   assert [name for name, row in DIVERGENCES.items() if row.direct] == list(DIRECT)
   assert float(f_generator(divergence("pearson"), sure * 50, sure * 50)) < -1e5
-  literal = f_gan(divergence="pearson", generator="bound").generator
+  literal = f_gan(divergence="pearson", generator_loss="bound").generator
   assert float(literal.apply(None, (), play(lambda images: (images, None), sure, sure))[0]) == -80.0
 
 
