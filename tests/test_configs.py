@@ -192,6 +192,12 @@ def test_rows_keep_the_ratio_of_both_learning_rates():
   assert load_config("gan_ring:r1").get("generator_optimizer") is None
 
 
+def test_the_literal_generator_of_an_f_gan_is_a_word_on_the_command_line():
+  config = load_config("gan_ring:f_gan_pearson")
+  config.objective.generator_loss = "bound"
+  assert experiment(config)
+
+
 @pytest.mark.parametrize(("name", "shots"), [("mini", 15), ("tiered", 10), ("cifarfs", 5), ("fc100", 15)])
 def test_metaoptnet_is_trained_with_the_shots_of_the_thesis(name, shots):
   assert load_config(f"metaoptnet_{name}{'imagenet' if name in ('mini', 'tiered') else ''}").data.shots == shots

@@ -159,7 +159,7 @@ def f_gan(*, divergence: str = "gan", generator_loss: Bound | None = None) -> Ob
 
   Args:
     divergence: the row.
-    generator_loss: "bound", the literal minimax game of Algorithm 1, or "direct", section 3.2's; None: the row's sound one.
+    generator_loss: "bound", the literal minimax game of Algorithm 1, or "direct", section 3.2's; None: the sound one.
 
   Raises:
     ValueError: no such divergence or generator.
