@@ -25,6 +25,9 @@ Departs   The thesis does not give these: the average's half-life (10,000 images
           in one of 16 steps, as in that base; Karras et al. 2020), what bCR compares (two draws, as released).
           released: its generator has residuals after the norm and spectral normalisation; attention is by products, for
           its "L2" attention is a product with its sign reversed; pixels are implicit, not by its convolutional decoder.
+          Tables 3.1 and 3.2 print FID 5.60 for StyleGAN2, which in Table 3.5 is the row without augmentation; with
+          DiffAug it has 9.89 there. Here all three tables have the word stylegan2-stylegan2, which augments as the
+          other rows of 3.1 and 3.2 do and so stands for 9.89; stylegan2-stylegan2,noaug is the run of 5.60.
           transgan and biggan are trained as ViTGAN is, transgan against ViTGAN's critic.
 """
 

@@ -13,6 +13,10 @@ Paper     Lee, Xu, Fan & Tu, "Wasserstein introspective neural networks", CVPR 2
           for the net and 0.01 for images, at most 10,000 images a step; the canvas 320x320, 200 patches a move
 Departs   Photographs: the thesis took seven of Gatys et al., which have no licence to ship. The thesis trains
           "until converged"; here it is 100 steps, as in the released notebooks.
+          A step has 1,000 patches and the pool starts with 1,000 images of p0, for one photograph has far fewer patches
+          that differ than a set of faces; section 2.5.2 says "as in 2.5.1": at most 10,000 images a step, so 5,000
+          patches and as many pseudo-negatives, and 10,000 of p0 in the released code:
+          --config.data.batch=5000 --config.system.initial=10000, with 1 GB of host memory for a batch.
 """
 
 from ml_collections import ConfigDict

@@ -183,6 +183,21 @@ def test_every_row_of_vitgans_tables_has_words_and_rows_differ():
   assert as_json("c-neurrep") == as_json("l2-isn-overlap")
 
 
+def test_rows_keep_the_ratio_of_both_learning_rates():
+  for name in ("gan_ring:big_gan", "gan_grid:lecam", "gan_digits:big_gan"):
+    config, needs = load_config(name), ROWS["big_gan"].needs
+    ratio = needs["generator_optimizer"]["learning_rate"] / needs["optimizer"]["learning_rate"]
+    assert config.generator_optimizer.learning_rate == pytest.approx(ratio * config.optimizer.learning_rate)
+    assert config.generator_optimizer.b2 == 0.999
+  assert load_config("gan_ring:r1").get("generator_optimizer") is None
+
+
+def test_the_literal_generator_of_an_f_gan_is_a_word_on_the_command_line():
+  config = load_config("gan_ring:f_gan_pearson")
+  config.objective.generator_loss = "bound"
+  assert experiment(config)
+
+
 @pytest.mark.parametrize(("name", "shots"), [("mini", 15), ("tiered", 10), ("cifarfs", 5), ("fc100", 15)])
 def test_metaoptnet_is_trained_with_the_shots_of_the_thesis(name, shots):
   assert load_config(f"metaoptnet_{name}{'imagenet' if name in ('mini', 'tiered') else ''}").data.shots == shots

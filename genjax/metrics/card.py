@@ -18,7 +18,7 @@ from genjax.core import Number
 
 QUANTISATION = "8 bit: round((x + 1) * 127.5)"
 _DISTRIBUTION = "genjax-vision"
-_WHAT = ("subject", "seed")  # what was measured; every other field is how
+_WHAT = ("subject", "seed", "warning")  # what was measured, and what follows from the rest; every other field is how
 
 
 def genjax_version() -> str:
@@ -48,6 +48,7 @@ class Card:
     ema: whether the samples came from averaged parameters, or a word on which; None for what no network made.
     seed: of the measured images.
     precision: of the extractor's products.
+    warning: why the number says less than it seems to; None: no reason is known.
     attack: what made the images adversarial, in words, epsilon on [0, 1]; None for images as they are.
     jax, genjax: versions.
   """
@@ -67,6 +68,7 @@ class Card:
   seed: int | None = None
   precision: str | None = "float32, highest"
   attack: str | None = None
+  warning: str | None = None
   jax: str = field(default_factory=lambda: jax.__version__)
   genjax: str = field(default_factory=genjax_version)
 
@@ -78,7 +80,8 @@ class Card:
 def differences(a: Card, b: Card) -> tuple[str, ...]:
   """Names of the fields in which two measurements differ.
 
-  Subject and seed are what is being compared, and do not count; a field that is None on one side does not apply there.
+  Subject and seed are what is being compared, and a warning follows from the numbers: they do not count. A field that
+  is None on one side does not apply there.
   """
   pairs = ((f.name, getattr(a, f.name), getattr(b, f.name)) for f in fields(Card) if f.name not in _WHAT)
   return tuple(name for name, x, y in pairs if x != y and x is not None and y is not None)

@@ -68,13 +68,14 @@ def draw(
 
 
 def caption(number: Number) -> str:
-  """A number and its card in three lines."""
+  """A number and its card in three lines, and a fourth where the card warns."""
   card = number.card
+  warning = f"\n{card.warning}" if card.warning else ""
   return (
     f"{card.metric} {number.value:.2f}: {card.generated} samples (ema {card.ema}, seed {card.seed}) against "
     f"{card.reference} images of {card.split}\n"
     f"features: {card.extractor} (sha256 {str(card.extractor_sha256)[:12]}), {card.precision}\n"
-    f"{card.quantisation}; resize {card.resize}; jax {card.jax}, genjax {card.genjax}"
+    f"{card.quantisation}; resize {card.resize}; jax {card.jax}, genjax {card.genjax}{warning}"
   )
 
 

@@ -10,6 +10,8 @@ Shapes   N images [N, H, W, C], uint8 or float in [-1, 1].
 Checked  tests/metrics/test_samples.py: noise, pixel Gaussian and real images come in this order on digits.
 """
 
+import functools
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -23,6 +25,7 @@ from genjax.metrics.real import name_of, once, train_and_held_out
 from genjax.ops.frechet import Moments, frechet_between
 
 _BLOCK = 1024
+_LOG = logging.getLogger("genjax")
 
 
 class Features(Protocol):
@@ -175,13 +178,15 @@ def distance(
 
   Args:
     extractor: the one that the reference was made with.
-    generated: uint8, or floats in [-1, 1], which are rounded to 8 bit.
+    generated: uint8, or floats in [-1, 1], which are rounded to 8 bit. With no more of them, or of the reference, than
+      there are features, the card and one line of the log warn.
     reference: from `reference`.
     subject, ema, seed: for the card: what the images are.
   """
   pixels = as_uint8(generated, name="generated images")
   if len(pixels) < 2:
     raise ValueError("a Frechet distance of 1 image; it takes two at least, and some hundreds to say anything")
+  moments = _moments(extractor, pixels)
   card = Card(
     metric="frechet",
     subject=subject,
@@ -193,8 +198,28 @@ def distance(
     data_digest=reference.digest,
     ema=ema,
     seed=seed,
+    warning=_too_few(moments.count, reference.moments.count, len(moments.mean)),
   )
-  return Number(frechet_between(_moments(extractor, pixels), reference.moments), card)
+  if card.warning:
+    _warn(card.warning)
+  return Number(frechet_between(moments, reference.moments), card)
+
+
+def _too_few(generated: int, real: int, features: int) -> str | None:
+  """A line where a covariance is singular: of n images its rank is n - 1 at most."""
+  few = [f"{count} {name}" for count, name in ((generated, "generated"), (real, "reference")) if count <= features]
+  if not few:
+    return None
+  return (
+    f"frechet of {' and '.join(few)} images in {features} features: their covariance is singular and the distance says "
+    f"more of their number than of them; use more than {features}, some hundreds at least"
+  )
+
+
+@functools.cache
+def _warn(warning: str) -> None:
+  """Once in a process: a run measures again and again."""
+  _LOG.warning("%s", warning)
 
 
 def anchors(

@@ -3,6 +3,7 @@
 Papers   EBGAN  Zhao et al. 2017, arXiv:1609.03126: squared error; BEGAN  Berthelot et al. 2017, arXiv:1703.10717:
          absolute error; MMD-GAN  Li et al. 2017, arXiv:1705.08584: the kernel sees the code
 Departs  Fully connected, for points and small images; errors are means over pixels, so a margin suits any size.
+         The layers are in two parts, "encoder" and "decoder": a system that clips weights leaves the decoder's alone.
 Shapes   images [B, H, W, C] -> (logits [B] <= 0, aux {"reconstruction" [B, H, W, C], "features": the code [B, D]}).
 Checked  tests/nets/test_gan_nets.py
 """
@@ -38,8 +39,20 @@ class Autoencoder(nn.Module):
     if self.error not in ("squared", "absolute"):
       raise ValueError(f"error {self.error!r}; use 'squared' (EBGAN) or 'absolute' (BEGAN)")
     flat = images.reshape(images.shape[0], -1)
-    code = nn.Dense(self.code)(hidden(flat, self.widths, self.activation))
-    reconstruction = nn.Dense(flat.shape[1])(hidden(code, self.widths[::-1], self.activation))
+    code = _Layers(self.widths, self.code, self.activation, name="encoder")(flat)
+    reconstruction = _Layers(self.widths[::-1], flat.shape[1], self.activation, name="decoder")(code)
     difference = flat - reconstruction
     error = (difference**2 if self.error == "squared" else jnp.abs(difference)).mean(1)
     return -error, {"reconstruction": reconstruction.reshape(images.shape), "features": code}
+
+
+class _Layers(nn.Module):
+  """Hidden layers of these widths, then a linear one."""
+
+  widths: tuple[int, ...]
+  out: int
+  activation: Activation
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    return nn.Dense(self.out)(hidden(x, self.widths, self.activation))

@@ -6,6 +6,7 @@ Papers   ViT        Dosovitskiy et al. 2021, arXiv:2010.11929, eq 2-3; GELU, an 
                     + beta(w), gamma and beta linear in w
 Departs  gamma(w) = 1 + a linear layer, so that no modulation is LayerNorm. "normalised" residuals are those of the
          released code, which adds what comes out of the norm; the thesis' eq 3.9-3.10 add what goes in ("plain").
+         GELU has its tanh form: our choice, flax's default; ViT's equation does not say, the released ViTGAN has SiLU.
          The Mixer's MLP across tokens is half as wide as a token, as in the paper's models.
 Shapes   x [B, T, D], w [B, W] or None -> [B, T, D]. Norms are float32.
 Checked  tests/nets/test_vitgan_layers.py

@@ -6,8 +6,9 @@
 Papers   ViTGAN  Lee et al. 2022, arXiv:2107.04589; chapter 3 of the thesis, whose equations and sizes these are
 Sizes    width 384, 6 heads, MLP 1536. 32x32: patch 4, depth 4 of both. 64x64: patch 8, depth 6 of both. 128x128:
          generator patch 8, depth 8; critic patch 16, depth 4, embedding "stem".
-Departs  Not in the papers, so chosen: 8 layers of mapping (the released code); a class token has no position; w comes
-         from labels too where a call passes them, and they enter a critic by projection (nets/labels.py).
+Departs  Not in the papers, so chosen: 8 layers of mapping behind a pixel norm, with a learning rate of 0.01 times the
+         rest's (all three as in the released code and in StyleGAN2's); a class token has no position; w comes from
+         labels too where a call passes them, and they enter a critic by projection (nets/labels.py).
          The paper's critic and its tables:
            Table 3.3a  trunk "added" (A), "prepended" (B), "modulated" (C); output "linear", "implicit"
            Table 3.3b  attention "dot" or "l2", norm "none" (R1), "sn" or "isn", embedding "patches" or "overlapping",

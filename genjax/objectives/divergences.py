@@ -11,6 +11,10 @@ Papers   f-GAN   Nowozin, Cseke & Tomioka 2016, arXiv:1606.00709: Table 2's acti
          D2GAN   Nguyen et al. 2017, arXiv:1709.03831: two critics, KL and reverse KL at once
 Departs  Where g or f*(g) is an exponential, a logit beyond +-30 counts logarithmically (`soften`): a change of g, so
          the bound stays a bound, and 1e4 stays finite.
+         Generator: the bound's own -E_Q[f*(T)] is flat for KL, GAN and Jensen-Shannon where the critic is sure, and for
+         Pearson has no lower end: below T = -2 it rewards what looks less real. These rows have section 3.2's -E_Q[T],
+         which for "gan" is the non-saturating loss; the others the bound, for their -E_Q[T] is an exponential or no
+         other. Either one for any row: `generator_loss`.
          Names follow f: Jensen-Shannon's f gives 2 JSD, GAN's 2 JSD - log 4, Pearson's the integral of (p - q)^2 / q;
          Table 1 prints half of the first and swaps p and q in the last.
 Shapes   logits, T [B] -> [B]; losses of (real, fake) [B] -> [].
@@ -37,6 +41,7 @@ class Divergence(NamedTuple):
   conjugated: Curve  # logits v -> f*(g(v))
   curvature: Curve  # logits v -> f*''(g(v)) g'(v)^2: weighs |grad v|^2 as f*''(T) weighs |grad T|^2
   threshold: float  # f'(1): an image with T above it is taken for real
+  direct: bool = False  # whether the sound generator is section 3.2's, see Departs
 
 
 def soften(logits: Array, limit: float = LIMIT) -> Array:
@@ -67,6 +72,7 @@ DIVERGENCES = {
     conjugated=_softened(lambda v: jnp.exp(v - 1)),
     curvature=_bent(lambda v: jnp.exp(v - 1)),
     threshold=1.0,
+    direct=True,
   ),
   "reverse_kl": Divergence(
     f=lambda u: -jnp.log(u),
@@ -83,6 +89,7 @@ DIVERGENCES = {
     conjugated=lambda v: v**2 / 4 + v,
     curvature=lambda v: jnp.full_like(v, 0.5),
     threshold=0.0,
+    direct=True,
   ),
   "neyman": Divergence(
     f=lambda u: (1 - u) ** 2 / u,
@@ -107,6 +114,7 @@ DIVERGENCES = {
     conjugated=lambda v: jax.nn.softplus(v) - jnp.log(2.0),
     curvature=jax.nn.sigmoid,
     threshold=0.0,
+    direct=True,
   ),
   "gan": Divergence(
     f=lambda u: u * jnp.log(u) - (u + 1) * jnp.log(u + 1),
@@ -115,6 +123,7 @@ DIVERGENCES = {
     conjugated=jax.nn.softplus,
     curvature=jax.nn.sigmoid,
     threshold=-0.6931471805599453,
+    direct=True,
   ),
   "total_variation": Divergence(
     f=lambda u: jnp.abs(u - 1) / 2,

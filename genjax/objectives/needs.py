@@ -39,7 +39,9 @@ GMMN = _needs(_adam(1e-3, 0.9, 0.999), 1)
 READ = {
   "wgan_gp": "all: seed 001, Algorithm 1",
   "wasserstein": "all: martinarjovsky/WassersteinGAN main.py",
-  "mmd_gan": "all: OctoberChang/MMD-GAN mmd_gan.py, util.py; there only the encoder is clipped, in seed 002 all is",
+  "dragan": "b1, critic_steps: kodalinaveen3/DRAGAN DRAGAN.ipynb; learning_rate 1e-4 and b2 0.9 there",
+  "mmd_gan": "all: OctoberChang/MMD-GAN mmd_gan.py, util.py, where only the encoder is clipped, as here; seed 002 "
+  "clips all. There 100 updates of the critic in the first 25 steps and in one of 500",
   "hinge": "all: pfnet-research/sngan_projection configs/sn_cifar10_unconditional.yml",
   "sn_gan": "all: pfnet-research/sngan_projection configs/sn_cifar10_unconditional.yml",
   "relativistic": "all: AlexiaJM/RelativisticGAN code/stable.sh",

@@ -41,10 +41,19 @@ class Row(NamedTuple):
 LONG_MEMORY = "a lazy penalty is a rare, large gradient, so StyleGAN2 has b2 0.99; no divergence at 0.9 was seen here"
 NS = "C, G of non_saturating"
 HINGE = "C, G of hinge"
+DIRECT = (
+  "kl",
+  "pearson",
+  "jensen_shannon",
+  "gan",
+)  # f-GANs whose generator is section 3.2's: objectives/divergences.py
 
 
 def _f_gan(name: str, f: str, activation: str, conjugate: str, threshold: str, note: str = "") -> Row:
-  equation = f"C = -E T(x) + E f*(T(g)), T = {activation}, f*(t) = {conjugate}; f(u) = {f}, f'(1) = {threshold}"
+  generator = "-E T(g)" if name in DIRECT else "-E f*(T(g))"
+  equation = (
+    f"C = -E T(x) + E f*(T(g)), G = {generator}, T = {activation}, f*(t) = {conjugate}; f(u) = {f}, f'(1) = {threshold}"
+  )
   paper = "Nowozin et al. 2016 arXiv:1606.00709 " + ("appendix" if note else "Table 2; seed 003 eq 6")
   return Row(f"f_gan_{name}", paper, equation, F_GAN, note=note)
 
@@ -144,7 +153,7 @@ ROWS = {
   "f_gan_regularised": Row(
     "f_gan_regularised",
     "Roth et al. 2017 arXiv:1705.09367 eq 19",
-    "f-GAN + gamma / 2 E f*''(T(g)) |grad T(g)|^2",
+    "f-GAN + gamma / 2 E f*''(T(g)) |grad T(g)|^2, G = -E T(g)",
     F_GAN,
     note="any f: config.objective.divergence",
   ),
@@ -175,6 +184,7 @@ ROWS = {
     "C = -(E D(x) - E D(g)) - m (1 - O) + rho / 2 (1 - O)^2, O = (E D(x)^2 + E D(g)^2) / 2, "
     "m -= rho (1 - O), G = -E D(g)",
     FISHER,
+    note="rho 1e-6 is the authors'; in runs of some thousand updates O stays far above 1 with it, and near 1 with 1e-3",
   ),
   "gmmn": Row(
     "gmmn",
@@ -186,10 +196,10 @@ ROWS = {
   "mmd_gan": Row(
     "mmd_gan",
     "Li et al. 2017 arXiv:1705.08584, Algorithm 1 (seed 002); seed 003 eq 19",
-    "G = MMD^2(h(x), h(g)), C = -G + 8 (E|x - r(x)|^2 + E|g - r(g)|^2)",
+    "G = MMD^2(h(x), h(g)), C = -G + 8 (E|x - r(x)|^2 + E|g - r(g)|^2), |.|^2 the mean over an image's values",
     WGAN,
     ("features", "reconstruction"),
-    "weights must be clipped",
+    "the encoder's weights must be clipped",
     critic="autoencoder",
   ),
   "cramer": Row(
@@ -200,7 +210,12 @@ ROWS = {
     CRAMER,
     ("features",),
   ),
-  "dragan": Row("dragan", "Kodali et al. 2017 arXiv:1705.07215", f"{NS}; C + 10 E(|grad D| - 1)^2 near x", DCGAN),
+  "dragan": Row(
+    "dragan",
+    "Kodali et al. 2017 arXiv:1705.07215",
+    f"{NS}; C + 10 E(|grad D| - 1)^2 at x + a d, a uniform of each image, d uniform noise of half a deviation",
+    DCGAN,
+  ),
   "r1": Row("r1", "Mescheder et al. 2018 arXiv:1801.04406", f"{NS}; C + gamma / 2 E|grad D(x)|^2", R1),
   "r1_lazy": Row(
     "r1_lazy",

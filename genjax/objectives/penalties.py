@@ -13,8 +13,9 @@ Papers   WGAN-GP  Gulrajani et al. 2017, arXiv:1704.00028 (between, unit); seed 
 Departs  Where an image's gradient is zero, its slope is 0 with gradient 0; the formula has none.
          LeCam: the means are those before this step, so that the value has an exact gradient; the authors' code has the
          clipped form (`clipped`), their formula not.
-         DRAGAN: noise is uniform in [0, 1] times half the batch's standard deviation, one-sided as in the authors'
-         code; `symmetric` has it from both sides.
+         DRAGAN: as in the authors' code: noise uniform in [0, 1] times half the batch's standard deviation, one-sided,
+         and a point drawn between each image and its noisy one. The paper's formula has no such line; `symmetric` has
+         the noise from both sides.
 Shapes   B batch, H W C image. real, fake [B, H, W, C] float32 in [-1, 1]; slopes [B]; every penalty returns [].
 Checked  tests/objectives/test_penalties.py: a linear critic has slope |w| everywhere; finite at zero gradient.
 """
@@ -53,15 +54,17 @@ def at_fake(key: Array, round: Round) -> Array:
 
 
 def near_real(scale: float = 0.5, *, symmetric: bool = False) -> Points:
-  """Real images with uniform noise, as large as `scale` times the standard deviation of all values of the batch.
+  """Points between real images and the same with uniform noise, one uniform weight per image.
 
-  One-sided noise is in [0, 1], as DRAGAN's code draws it; symmetric in [-1, 1]. The only points that depend on the
-  batch they stand in.
+  The noise is as large as `scale` times the standard deviation of all values of the batch: one-sided in [0, 1], as
+  DRAGAN's code draws it; symmetric in [-1, 1]. The only points that depend on the batch they stand in.
   """
 
   def points(key: Array, round: Round) -> Array:
-    noise = jax.random.uniform(key, round.real.shape, minval=-1.0 if symmetric else 0.0)
-    return round.real + scale * root(round.real.var()) * noise
+    key_noise, key_weight = jax.random.split(key)
+    noise = jax.random.uniform(key_noise, round.real.shape, minval=-1.0 if symmetric else 0.0)
+    weight = jax.random.uniform(key_weight, (round.real.shape[0],) + (1,) * (round.real.ndim - 1))
+    return round.real + weight * scale * root(round.real.var()) * noise
 
   return points
 

@@ -154,22 +154,33 @@ def began(*, gamma: float = 0.5, learning_rate: float = 1e-3) -> Objective:
 # f-divergences --------------------------------------------------------------------------------------------------------
 
 
-def f_gan(*, divergence: str = "gan", generator: Bound = "bound") -> Objective:
-  """Nowozin et al. 2016, any row of DIVERGENCES; "direct" is the generator of section 3.2.
+def f_gan(*, divergence: str = "gan", generator_loss: Bound | None = None) -> Objective:
+  """Nowozin et al. 2016, any row of DIVERGENCES.
+
+  Args:
+    divergence: the row.
+    generator_loss: "bound", the literal minimax game of Algorithm 1, or "direct", section 3.2's; None: the sound one.
 
   Raises:
     ValueError: no such divergence or generator.
   """
   row = divergences.divergence(divergence)
+  generator_loss = generator_loss or _sound(row)
   losses = {"bound": divergences.f_generator, "direct": divergences.f_generator_direct}
-  if generator not in losses:
-    raise ValueError(f"generator {generator!r}; use one of {', '.join(losses)}")
-  return Objective(on_logits(partial(divergences.f_critic, row)), on_logits(partial(losses[generator], row)))
+  if generator_loss not in losses:
+    raise ValueError(f"generator_loss {generator_loss!r}; use one of {', '.join(losses)}")
+  return Objective(on_logits(partial(divergences.f_critic, row)), on_logits(partial(losses[generator_loss], row)))
+
+
+def _sound(row: divergences.Divergence) -> Bound:
+  return "direct" if row.direct else "bound"
 
 
 def _f_gan_of(divergence: str) -> Callable[..., Objective]:
-  def build(*, generator: Bound = "bound") -> Objective:
-    return f_gan(divergence=divergence, generator=generator)
+  sound = _sound(divergences.divergence(divergence))
+
+  def build(*, generator_loss: Bound = sound) -> Objective:
+    return f_gan(divergence=divergence, generator_loss=generator_loss)
 
   build.__name__ = build.__qualname__ = f"f_gan_{divergence}"
   build.__doc__ = f"`f_gan` of the divergence {divergence!r}."

@@ -5,8 +5,8 @@ and one compilation serves all. A row is written down when it is done, so that t
 stopped.
 
 Papers   Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761: the two measures
-Departs  Same nets, data, learning rate and number of critic updates for all rows; the rest is what a row needs, see
-         objectives/papers.py.
+Departs  Same nets, data, learning rate of the critic and number of its updates for all rows; the rest is what a row
+         needs, see objectives/papers.py.
 Checked  tests/studies/test_modes_study.py
 """
 
@@ -22,7 +22,7 @@ from genjax.studies.runs import kept, settings
 MIXTURES = {"ring": 8, "grid": 25}  # number of modes
 PLAYED = tuple(name for name, row in ROWS.items() if row.needs)
 SHOWN = 500  # samples of the picture
-Values = Mapping[str, list]  # "modes" and "good" of each seed, and "points" of the first
+Values = Mapping[str, list]  # "modes" and "good" of each seed, None of one that diverged, and "points" of the first
 
 
 def modes(
@@ -34,6 +34,8 @@ def modes(
   overrides: Mapping[str, Any] | None = None,
 ) -> str:
   """The table as text: for each row and mixture mean and deviation of the modes covered and of the good samples.
+
+  A run diverged if a weight or a sample is not finite at its end: it is counted as such, and enters no mean.
 
   Args:
     workdir: gets <row>.json of each row, and modes_<mixture>.png, samples of seed 0.
@@ -102,7 +104,17 @@ def measured(names: Sequence[str], *, seeds: int, overrides: Mapping[str, Any] |
   draw = jax.jit(jax.vmap(lambda key, state: system.views["sample"](key, state, config.metrics.modes.samples)))
   points = np.asarray(draw(jax.vmap(lambda key: jax.random.fold_in(key, 2**31))(keys), states))
   points = points.reshape(len(names), seeds, -1, 2)
-  return [_counted(of, it.data.facts) for it, of in zip(each[::seeds], points, strict=True)]
+  sound = np.asarray(jax.jit(_finite)(states)).reshape(len(names), seeds)
+  return [_counted(*of, it.data.facts) for it, *of in zip(each[::seeds], points, sound, strict=True)]
+
+
+def _finite(states: Any) -> Any:
+  """Of states with a leading axis of runs: [runs] bool, whether every float of a run is finite."""
+  import jax
+  import jax.numpy as jnp
+
+  floats = [leaf for leaf in jax.tree.leaves(states) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+  return jnp.stack([jnp.isfinite(leaf).reshape(len(leaf), -1).all(1) for leaf in floats]).all(0)
 
 
 def _training(config: Any) -> dict[str, Any]:
@@ -110,26 +122,33 @@ def _training(config: Any) -> dict[str, Any]:
   return {key: value for key, value in config.to_dict().items() if key not in ("data", "metrics")}
 
 
-def _counted(points: Any, facts: Mapping[str, Any]) -> Values:
-  """What points [seeds, n, 2] cover of a mixture of these facts."""
+def _counted(points: Any, sound: Any, facts: Mapping[str, Any]) -> Values:
+  """What points [seeds, n, 2] cover of a mixture of these facts; None of a seed that diverged, which is not `sound`."""
   import numpy as np
 
   from genjax.metrics.modes import coverage
 
-  results = [coverage(of_seed, facts["centres"], facts["deviation"]) for of_seed in points]
+  sound = np.asarray(sound) & np.isfinite(points).all((1, 2))
+  each = zip(points, sound, strict=True)
+  results = [coverage(of_seed, facts["centres"], facts["deviation"]) if ok else None for of_seed, ok in each]
   return {
-    "modes": [result.covered for result in results],
-    "good": [result.good for result in results],
-    "points": np.round(np.nan_to_num(points[0, :SHOWN]), 4).tolist(),
+    "modes": [result and result.covered for result in results],
+    "good": [result and result.good for result in results],
+    "points": np.round(points[0, :SHOWN], 4).tolist() if sound[0] else [],
   }
 
 
 def table(values: Mapping[str, Mapping[str, Values]]) -> str:
-  """A line for every row: mean and deviation over its seeds."""
+  """A line for every row: mean and deviation over its seeds, and how many of them diverged."""
 
-  def spread(numbers: list, form: str) -> str:
+  def spread(values: list, form: str) -> str:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
+      return "diverged"
     mean = format(statistics.mean(numbers), form)
-    return mean if len(numbers) < 2 else f"{mean} ± {format(statistics.stdev(numbers), form)}"
+    text = mean if len(numbers) < 2 else f"{mean} ± {format(statistics.stdev(numbers), form)}"
+    diverged = len(values) - len(numbers)
+    return f"{text} ({diverged} of {len(values)} diverged)" if diverged else text
 
   titles = [f"{mixture}: {what}" for mixture in values for what in (f"modes of {MIXTURES[mixture]}", "good samples")]
   lines = ["| objective | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
@@ -158,7 +177,7 @@ def draw(mixture: str, values: Mapping[str, Values]) -> Any:
     axis.axis("off")
   for axis, (row, of_row) in zip(axes, values.items(), strict=False):
     axis.plot(*CENTRES[mixture].T, "+", color="tab:red", markersize=4, linewidth=0.5)
-    axis.plot(*np.asarray(of_row["points"]).T, ".", color="black", markersize=1, alpha=0.5)
+    axis.plot(*np.asarray(of_row["points"]).reshape(-1, 2).T, ".", color="black", markersize=1, alpha=0.5)
     axis.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
-    axis.set_title(row, fontsize=6)
+    axis.set_title(row if of_row["points"] else f"{row}: diverged", fontsize=6)
   return figure

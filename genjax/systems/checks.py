@@ -3,7 +3,15 @@
 Checked  tests/systems/test_optimizers.py, and the tests of every system that refuses something.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+LIMIT, STANDARDISED = 2.0, 16.0  # of values around [-1, 1], of values of mean 0 and deviation 1; pixels go up to 255
+_LOOKED_AT = 8  # images of a batch, for their values
 
 
 def check_counts(counts: Mapping[str, int], least: int = 1) -> None:
@@ -26,9 +34,37 @@ def check_words(words: Mapping[str, tuple[str, ...]]) -> None:
       raise ValueError(f"{name} {word!r}; use {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}")
 
 
-def check_images(image: Sequence[int], shape: tuple[int, int, int], multiple: int, of: str) -> None:
-  """Raises ValueError unless images [B, H, W, C] have this `shape` and B is a multiple of the setting named `of`."""
-  if tuple(image[1:]) != tuple(shape):
-    raise ValueError(f"images are {tuple(image[1:])}, the system was built for {tuple(shape)}")
-  if image[0] % multiple:
-    raise ValueError(f"batch {image[0]} is not a multiple of {of} {multiple}; use a multiple of it (config.data.batch)")
+def check_images(images: Any, shape: tuple[int, int, int], multiple: int, of: str) -> None:
+  """Raises ValueError unless images [B, H, W, C] have this `shape` and are floats, and `of` divides B.
+
+  Where values are at hand, that is outside of jit, also for images as they are stored, in [0, 255].
+
+  Args:
+    images: of a batch, traced or not.
+    shape: H, W, C.
+    multiple: that B is a multiple of.
+    of: the setting that it is, for the message.
+  """
+  if tuple(images.shape[1:]) != tuple(shape):
+    raise ValueError(f"images are {tuple(images.shape[1:])}, the system was built for {tuple(shape)}")
+  count = images.shape[0]
+  if count % multiple:
+    raise ValueError(f"batch {count} is not a multiple of {of} {multiple}; use a multiple of it (config.data.batch)")
+  check_pixels(images)
+
+
+def check_pixels(images: Any, name: str = "images", limit: float = LIMIT) -> None:
+  """Raises ValueError unless images [B, ..., H, W, C] are floats; also where values at hand show them in [0, 255].
+
+  Points, which have one pixel, may lie anywhere. Traced arrays and those of several hosts are asked for their type
+  alone.
+  """
+  scaled = "a system takes prepared ones, float32 in [-1, 1]: x / 127.5 - 1, or core.prepared(system, data.prepare)"
+  if not jnp.issubdtype(images.dtype, jnp.floating):
+    raise ValueError(f"{name} are {images.dtype}; {scaled}")
+  traced = isinstance(images, jax.core.Tracer) or not getattr(images, "is_fully_addressable", True)
+  if traced or images.shape[-3:-1] == (1, 1):
+    return
+  greatest = np.abs(np.asarray(images[:_LOOKED_AT], np.float32)).max(initial=0.0)
+  if greatest > limit:
+    raise ValueError(f"{name} have values up to {greatest:g}; {scaled}")

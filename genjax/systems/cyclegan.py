@@ -95,8 +95,8 @@ def cyclegan(
 
   def init(key: Array, batch: Batch) -> tuple[Variables, Mapping[str, Any]]:
     real = Sides(batch["source"], batch["target"])
-    check_images(real.source.shape, shape, 1, "1")
-    check_images(real.target.shape, target_shape, 1, "1")
+    check_images(real.source, shape, 1, "1")
+    check_images(real.target, target_shape, 1, "1")
     one = jax.tree.map(lambda images: images[:1], real)
     key_generator, key_critic = jax.random.split(key)
     variables = {

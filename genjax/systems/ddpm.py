@@ -73,7 +73,7 @@ def ddpm(
 
   def init(key: Array, batch: Batch) -> Variables:
     images = batch["image"][:1]
-    check_images(images.shape, shape, 1, "1")
+    check_images(images, shape, 1, "1")
     return net.init(key, images, jnp.zeros((1,), jnp.int32))
 
   def loss(key: Array, variables: Variables, batch: Batch) -> tuple[Array, tuple[Any, Metrics]]:

@@ -91,7 +91,8 @@ def gan(
     classes: number of labels that the data have; None: they have none.
     conditional: whether both nets see the labels.
     critic_steps: updates of the critic in a step, each with its own part of the batch.
-    clip: the critic's weights are clipped to [-clip, clip] after each update (WGAN); None: they are not.
+    clip: the critic's weights are clipped to [-clip, clip] after each update (WGAN), but for its decoder, if it has one
+      (MMD-GAN's code); None: they are not.
     ema: decay per step of the averaged generator; 0: none.
     ema_half_life: in place of `ema`: images of the generator's updates after which a weight counts half.
     ema_start: steps in which the average is a copy.
@@ -128,7 +129,7 @@ def gan(
     order=order if order == "simultaneous" else (("critic", critic_steps), ("generator", 1)),
     draw=partial(_draw, pair),
     ema={"generator": average} if ema or ema_half_life else {},
-    project={} if clip is None else {"critic": partial(jax.tree.map, lambda leaf: jnp.clip(leaf, -clip, clip))},
+    project={} if clip is None else {"critic": partial(clipped, clip)},
     unroll={"generator": ("critic", unroll)} if unroll else {},
     consensus=consensus,
     views=_views(pair, sample_batch),
@@ -141,6 +142,14 @@ def draw_latents(key: Array, n: int, *, latent: int = 128, prior: Prior = "norma
   if prior == "normal":
     return jax.random.normal(key, (n, latent))
   return jax.random.uniform(key, (n, latent), minval=-1.0, maxval=1.0)
+
+
+def clipped(clip: float, params: Any) -> Any:
+  """Weights in [-clip, clip]; those of a part "decoder", of which no distance is made, as they are."""
+  kept = lambda path: any(getattr(part, "key", None) == "decoder" for part in path)
+  return jax.tree_util.tree_map_with_path(
+    lambda path, leaf: leaf if kept(path) else jnp.clip(leaf, -clip, clip), params
+  )
 
 
 def kernels(system: System, key: Array, batch: Batch) -> dict[str, Kernel]:
@@ -243,7 +252,7 @@ def beside(images: Array, latents: Array) -> Array:
 
 def _init(pair: Pair, critic_steps: int, key: Array, batch: Batch) -> tuple[Variables, dict[str, Any]]:
   """The variables of both nets and the states of their terms."""
-  check_images(batch["image"].shape, pair.shape, critic_steps, "critic_steps")
+  check_images(batch["image"], pair.shape, critic_steps, "critic_steps")
   if pair.classes is not None and "label" not in batch:
     raise ValueError("conditional=True, but a batch has no 'label'; use data with labels, or conditional=False")
   key_critic, key_generator = jax.random.split(key)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from genjax.core import Batch, Kernel, Metrics, System
 from genjax.ops.base_learners import head_kernels
-from genjax.systems.checks import check_counts, check_words
+from genjax.systems.checks import STANDARDISED, check_counts, check_pixels, check_words
 from genjax.systems.fit import collections_of, fit
 from genjax.systems.heads import Head
 from genjax.systems.optimizers import Optimizer, sgd
@@ -170,6 +170,7 @@ def check_episodes(batch: Batch, shape: tuple[int, int, int], ways: int) -> None
   for name in ("support", "query"):
     if batch[name].shape[2:] != tuple(shape):
       raise ValueError(f"{name} images are {batch[name].shape[2:]}, the system was built for {tuple(shape)}")
+    check_pixels(batch[name], f"{name} images", STANDARDISED)
     if batch[f"{name}_label"].shape != batch[name].shape[:2]:
       raise ValueError(f"{name}_label is {batch[f'{name}_label'].shape}; wanted {batch[name].shape[:2]}")
   if batch["support"].shape[1] < ways:

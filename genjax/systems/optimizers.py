@@ -3,7 +3,8 @@
 Papers   adam     Kingma & Ba 2015, arXiv:1412.6980; AdamW  Loshchilov & Hutter 2019, arXiv:1711.05101
          rmsprop  Tieleman & Hinton 2012, lecture 6.5
          sgd      with the momentum of Polyak 1964 or Nesterov 1983
-Departs  rmsprop adds epsilon under the root, as optax does and PyTorch does not: `eps_in_sqrt`.
+Departs  rmsprop adds epsilon to the root, as PyTorch and so the code of WGAN and MMD-GAN do; optax has it under the
+         root, where clipped weights, whose gradients are far below sqrt(epsilon), hardly move: `eps_in_sqrt`.
          A rule that is unrolled (Metz et al. 2017, arXiv:1611.02163) needs a derivative everywhere, and the root of a
          moment that is exactly 0 (a dead unit) has none: Adam adds 1e-16 under it, rmsprop moves epsilon under it.
 Checked  tests/systems/test_optimizers.py: each rule, schedule and clipping in numpy.
@@ -79,7 +80,7 @@ def rmsprop(
   decay: float = 0.9,
   momentum: float = 0.0,
   eps: float = 1e-8,
-  eps_in_sqrt: bool = True,
+  eps_in_sqrt: bool = False,
   schedule: Schedule = "constant",
   decay_steps: int | None = None,
   warmup_steps: int = 0,
@@ -92,8 +93,8 @@ def rmsprop(
   Args:
     decay: of the mean of the squared gradients.
     momentum: of the scaled gradients; 0 keeps none.
-    eps: added to the mean of the squares, under the root.
-    eps_in_sqrt: False adds `eps` to the root instead, as PyTorch does.
+    eps: added to the root of the mean of the squares.
+    eps_in_sqrt: True adds `eps` to the mean instead, under the root, as optax does.
     weight_decay: multiplied by the weights and added to the gradient.
     learning_rate, schedule, decay_steps, warmup_steps, drops, clip_norm: as those of `adam`.
 

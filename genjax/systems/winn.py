@@ -140,7 +140,7 @@ def winn(
   hand_over = _handing_over(sampling, put, stages=cascades, steps=cascade_steps, starts=starts, dtype=pool_dtype)
 
   def init(key: Array, batch: Batch) -> State:
-    check_images(batch["image"].shape, shape, minibatch, "the minibatch")
+    check_images(batch["image"], shape, minibatch, "the minibatch")
     key_net, key_noise, key_pool = jax.random.split(key, 3)
     params = initial_variables(net, key_net, shape)
     return State(
@@ -156,7 +156,7 @@ def winn(
 
   def step(key: Array, state: State, batch: Batch) -> tuple[State, Metrics]:
     real = batch["image"]
-    check_images(real.shape, shape, minibatch, "the minibatch")
+    check_images(real, shape, minibatch, "the minibatch")
     key_draw, key_update, key_synthesise, key_pool = jax.random.split(key, 4)
     state = hand_over(jax.random.fold_in(key, _HAND_OVER), state)
     reals = minibatches(real, minibatch)

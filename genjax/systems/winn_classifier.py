@@ -12,6 +12,8 @@ Departs  One `step` is `passes` over the batch in minibatches, then synthesis. R
          the thesis); released code: those of the mean f of a batch, t between the least and greatest batch mean
          (`stop="batch"`). The range of f is taken over all positives of the step after its last update (released code:
          during the updates). The pool has a capacity. `ema` is ours, as in winn.py.
+         Not in the thesis, and from the released code: chains minimise |f - t| and 0.5 (`class_weight`) times the
+         cross-entropy with their class, and stop at |f - t| of 1e-3 (`tolerance`).
 Shapes   n positives a step, m a minibatch, K classes; r new pseudo-negatives of each class a step. m divides n, r, the
          initial number and the capacity (both of one class), and is a multiple of the devices. Net: images -> (f [B],
          aux) with aux["class_logits"] [B, K].
@@ -236,7 +238,7 @@ def _check_synthesis(
 def _check_batch(batch: Batch, shape: tuple[int, int, int], minibatch: int) -> None:
   if "label" not in batch:
     raise ValueError("the batch has no labels; a classifier takes a data set with labels (config.data.name)")
-  check_images(batch["image"].shape, shape, minibatch, "the minibatch")
+  check_images(batch["image"], shape, minibatch, "the minibatch")
 
 
 # Losses ---------------------------------------------------------------------------------------------------------------

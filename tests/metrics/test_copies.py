@@ -84,6 +84,21 @@ def test_a_copied_sample_within_the_set_is_a_duplicate(digits, measured):
   samples = digits.held_out[250:].copy()
   samples[:50] = samples[50:51]
   assert 51 / 250 <= copies_among(samples, measured).duplicates <= 55 / 250
+  # it is `apart` that duplicates are held against, and `threshold` that copies are
+  far, near = (copies_among(samples, measured._replace(**{name: np.inf})) for name in ("apart", "threshold"))
+  assert (far.duplicates, near.copies) == (1.0, 1.0)
+  assert far.copies == near.copies - 1.0 + copies_among(samples, measured).copies
+  assert near.duplicates == copies_among(samples, measured).duplicates
+
+
+def test_images_of_a_smaller_set_are_further_apart(digits):
+  """So as many training images are compared with each other as samples with each other."""
+  train, held_out = digits.train[:300], digits.held_out[:50]
+  everything, few = (real(train, held_out, n=n) for n in (300, 30))
+  _, among = by_hand(train, train, same=True)
+  np.testing.assert_allclose(everything.apart, np.quantile(among, 0.01), rtol=1e-6)
+  assert few.apart > 1.2 * everything.apart
+  assert few.threshold == everything.threshold
 
 
 def test_a_set_collapsed_to_one_class_is_less_diverse(digits, measured):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from toy_images import data_of
 
-from genjax.core import VIEWS, Dataset, Number, Split
+from genjax.core import VIEWS, Dataset, Metric, Number, Split
+from genjax.evaluate import Evaluation, measure
 from genjax.metrics.card import Card
 from genjax.registry import METRICS, load
 
@@ -143,3 +144,21 @@ def test_what_belongs_to_metric_and_data_is_made_once(row):
   for key in range(3):
     metric.measure(jax.random.key(key), views, STATE, counting)
   assert len(opened) == before
+
+
+def test_metrics_of_one_evaluation_share_their_samples_and_another_key_or_state_draws_others():
+  drawn = []
+
+  def sample(key, state, n):
+    drawn.append((jax.random.key_data(key).tolist(), state["step"], n))
+    return len(drawn)
+
+  seen = lambda key, views, state, data: {"seen": Number(views["sample"](key, state, 4), None)}
+  metric = Metric(("sample",), seen, {"seen": "neither"})
+  evaluation = Evaluation({"a": metric, "b": metric}, {"a": "x", "b": "x"})
+  states = [{"step": 0}, {"step": 1}]
+  for key, state in ((0, 0), (0, 1), (1, 1)):
+    numbers = measure(evaluation, jax.random.key(key), states[state], None, {}, sample)
+    assert set(numbers) == {"a_seen", "b_seen"}
+    assert {number.value for number in numbers.values()} == {len(drawn)}
+  assert drawn == [([0, 0], 0, 4), ([0, 0], 1, 4), ([0, 1], 1, 4)]

@@ -1,5 +1,6 @@
 """The Frechet distance of samples on digits, its anchors, and what stands beside it."""
 
+import functools
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ from toy_images import data_of
 from genjax.metrics.card import compare
 from genjax.metrics.copies import copies
 from genjax.metrics.extractor import make_extractor
-from genjax.metrics.frechet import anchors, distance, frechet, frechet_anchors, pixel_gaussian, reference
+from genjax.metrics.frechet import _warn, anchors, distance, frechet, frechet_anchors, pixel_gaussian, reference
 from genjax.ops.frechet import frechet_distance
 
 
@@ -88,6 +89,25 @@ def test_the_reference_is_at_distance_0_of_itself(digits, measure):
   assert measure(digits.held_out)["frechet"].value == pytest.approx(0, abs=1e-6)
 
 
+def test_as_many_images_as_features_or_fewer_are_a_warning_once_in_the_log_and_in_every_card(
+  digits, extractor, caplog, monkeypatch
+):
+  monkeypatch.setattr("genjax.metrics.frechet._warn", functools.cache(_warn.__wrapped__))
+  all_of_them = reference(extractor, digits.held_out, split="test")
+  assert distance(extractor, digits.train[:65], all_of_them).card.warning is None
+  few = [distance(extractor, digits.train[:64], all_of_them).card.warning for _ in range(2)]
+  few.append(
+    distance(extractor, digits.train[:65], reference(extractor, digits.held_out[:20], split="test")).card.warning
+  )
+  assert few[0] == few[1]
+  assert [line.split(" images in 64 features: their covariance is singular")[0] for line in few] == [
+    *2 * ["frechet of 64 generated"],
+    "frechet of 20 reference",
+  ]
+  assert [record.getMessage() for record in caplog.records] == few[1:]
+  assert all("\n" not in line for line in few)
+
+
 def test_fewer_images_are_further_away(digits, measure):
   """The bias in N, and the reason why N is on the card."""
   few, many = (measure(digits.train[:n])["frechet"] for n in (60, 1200))
@@ -97,10 +117,10 @@ def test_fewer_images_are_further_away(digits, measure):
 
 
 def test_the_pixel_gaussian_has_the_mean_and_covariance_of_the_training_pixels(monkeypatch):
-  monkeypatch.setattr("genjax.metrics.frechet._BLOCK", 64)
+  monkeypatch.setattr("genjax.metrics.frechet._BLOCK", 5)
   rng = np.random.default_rng(0)
-  base = rng.normal(size=(150, 6)) @ rng.normal(size=(6, 6)) * 8 + 128
-  train = np.clip(np.round(base), 0, 255).astype(np.uint8).reshape(150, 3, 2, 1)
+  base = rng.normal(size=(12, 6)) @ rng.normal(size=(6, 6)) * 8 + 128  # so few that ddof 0 would be 8 % off
+  train = np.clip(np.round(base), 0, 255).astype(np.uint8).reshape(12, 3, 2, 1)
   drawn = pixel_gaussian(rng, train, 200_000).reshape(-1, 6).astype(np.float64)
   flat = train.reshape(-1, 6).astype(np.float64)
   wanted = np.cov(flat, rowvar=False)
@@ -114,6 +134,9 @@ def test_anchors_are_drawn_by_seed_with_as_many_images_each(digits, extractor):
   assert first == again
   assert all(first[name].value != other[name].value for name in first)
   assert {number.card.generated for number in first.values()} == {50}
+  all_of_them = digits.train[:50]  # none twice: as many as there are, are all
+  real = anchors(extractor, all_of_them, held_out, n=50)["real"].value
+  assert real == pytest.approx(distance(extractor, all_of_them, held_out).value, rel=1e-9)
 
 
 def test_samples_are_measured_with_cards_that_compare_with_the_anchors(digits, measure, read_against, extractor):

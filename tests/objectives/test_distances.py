@@ -192,7 +192,7 @@ def test_the_multiplier_grows_while_the_second_moment_is_too_large():
 
 def test_reconstruction_counts_both_sides_and_asks_for_what_it_reads():
   values = reconstruction().apply(KEY, (), _round(REAL, FAKE))[0]
-  np.testing.assert_allclose(values, 0.25 * ((REAL**2).sum(1).mean() + (FAKE**2).sum(1).mean()), rtol=1e-5)
+  np.testing.assert_allclose(values, 0.25 * ((REAL**2).mean() + (FAKE**2).mean()), rtol=1e-5)
   bare = play(lambda images: (images.sum((1, 2, 3)), {}), _images(REAL), _images(FAKE))
   with pytest.raises(ValueError, match=r"aux\['reconstruction'\]"):
     reconstruction().apply(KEY, (), bare)

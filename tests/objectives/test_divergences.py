@@ -18,6 +18,9 @@ from genjax.objectives.divergences import (
   f_generator_direct,
   soften,
 )
+from genjax.objectives.papers import DIRECT
+from genjax.objectives.terms import play
+from genjax.objectives.zoo import f_gan
 
 in_float64 = partial(jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64, True)
 every_row = pytest.mark.parametrize("name", DIVERGENCES)
@@ -176,6 +179,27 @@ def test_the_direct_generator_of_the_gan_row_is_the_non_saturating_loss():
   np.testing.assert_allclose(
     f_generator_direct(divergence("gan"), fake, fake), jax.nn.softplus(-fake).mean(), rtol=1e-6
   )
+
+
+def test_a_row_whose_bound_fails_its_generator_descends_the_direct_loss_and_pearsons_bound_has_no_lower_end():
+  """At T = -20, where the critic is sure, Pearson's bound pushes the generator away, the others' leaves it still."""
+  sure = jnp.array([-20.0])
+  for name, row in DIVERGENCES.items():
+    slope = {
+      word: float(jax.grad(lambda fake, loss=loss, row=row: loss(row, fake, fake))(sure)[0])
+      for word, loss in (("bound", f_generator), ("direct", f_generator_direct))
+    }
+    objective = f_gan(divergence=name).generator
+    round = play(lambda images: (images, None), sure, sure)
+    value = lambda fake, round=round, term=objective: term.apply(None, (), round._replace(fake_out=fake))[0]
+    assert float(jax.grad(value)(sure)[0]) == slope["direct" if row.direct else "bound"]
+    if row.direct:  # the sound one makes fakes look more real, and a step of the literal one does not
+      assert slope["direct"] < -0.1
+      assert slope["bound"] > 1 if name == "pearson" else abs(slope["bound"]) < 1e-8
+  assert [name for name, row in DIVERGENCES.items() if row.direct] == list(DIRECT)
+  assert float(f_generator(divergence("pearson"), sure * 50, sure * 50)) < -1e5
+  literal = f_gan(divergence="pearson", generator_loss="bound").generator
+  assert float(literal.apply(None, (), play(lambda images: (images, None), sure, sure))[0]) == -80.0
 
 
 def test_d2gans_best_critics_give_kl_and_reverse_kl():

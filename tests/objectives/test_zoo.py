@@ -265,7 +265,7 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are():
   with pytest.raises(ValueError, match="reverse_kl"):
     f_gan(divergence="kll")
   with pytest.raises(ValueError, match="direct"):
-    f_gan(divergence="kl", generator="both")
+    f_gan(divergence="kl", generator_loss="both")
   with pytest.raises(ValueError, match="least_squares"):
     relativistic_average(loss="square")
 

@@ -66,11 +66,11 @@ def relativistic_average(loss):
   return lambda n, update: (loss(n.r - n.f.mean(), n.f - n.r.mean()), loss(n.f - n.r.mean(), n.r - n.f.mean()))
 
 
-def f_gan(activation, conjugate):
-  """Table 2, as it is printed."""
+def f_gan(activation, conjugate, direct=False):
+  """Table 2, as it is printed, with the generator of Algorithm 1 or of section 3.2."""
   return lambda n, update: (
     conjugate(activation(n.f)).mean() - activation(n.r).mean(),
-    -conjugate(activation(n.f)).mean(),
+    -(activation(n.f) if direct else conjugate(activation(n.f))).mean(),
   )
 
 
@@ -115,7 +115,7 @@ def mmd_squared(x, y, unbiased):
 
 def mmd_gan(n, update):
   distance = mmd_squared(n.hx, n.hg, True)
-  gaps = [((side - h @ n.critic["R"]) ** 2).sum(1).mean() for side, h in ((n.x, n.hx), (n.g, n.hg))]
+  gaps = [((side - h @ n.critic["R"]) ** 2).mean() for side, h in ((n.x, n.hx), (n.g, n.hg))]
   return -distance + 8 * sum(gaps), distance
 
 
@@ -212,13 +212,13 @@ VALUES: dict[str, Callable[[Numbers, int], tuple | None]] = {
   "ebgan": lambda n, update: (-n.r.mean() + pos(10 + n.f).mean(), -n.f.mean()),
   "ebgan_pull_away": lambda n, update: (-n.r.mean() + pos(10 + n.f).mean(), -n.f.mean() + 0.1 * pulling_away(n)),
   "began": began,
-  "f_gan_kl": f_gan(lambda v: v, lambda t: np.exp(t - 1)),
+  "f_gan_kl": f_gan(lambda v: v, lambda t: np.exp(t - 1), True),
   "f_gan_reverse_kl": f_gan(lambda v: -np.exp(-v), lambda t: -1 - np.log(-t)),
-  "f_gan_pearson": f_gan(lambda v: v, lambda t: t**2 / 4 + t),
+  "f_gan_pearson": f_gan(lambda v: v, lambda t: t**2 / 4 + t, True),
   "f_gan_neyman": f_gan(lambda v: 1 - np.exp(-v), lambda t: 2 - 2 * np.sqrt(1 - t)),
   "f_gan_hellinger": f_gan(lambda v: 1 - np.exp(-v), lambda t: t / (1 - t)),
-  "f_gan_jensen_shannon": f_gan(lambda v: np.log(2) - np.log(1 + np.exp(-v)), lambda t: -np.log(2 - np.exp(t))),
-  "f_gan_gan": f_gan(lambda v: -np.log(1 + np.exp(-v)), lambda t: -np.log(1 - np.exp(t))),
+  "f_gan_jensen_shannon": f_gan(lambda v: np.log(2) - np.log(1 + np.exp(-v)), lambda t: -np.log(2 - np.exp(t)), True),
+  "f_gan_gan": f_gan(lambda v: -np.log(1 + np.exp(-v)), lambda t: -np.log(1 - np.exp(t)), True),
   "f_gan_total_variation": f_gan(lambda v: np.tanh(v) / 2, lambda t: t),
   "f_gan_regularised": f_gan_regularised,
   "wasserstein": add(wasserstein),

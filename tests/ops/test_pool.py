@@ -99,9 +99,16 @@ def test_a_draw_never_returns_an_empty_place_and_is_uniform_over_the_others():
     assert ((counts - 2000) ** 2 / 2000).sum() < 23.5  # chi-square, 4 degrees of freedom, 1e-4
 
 
-def test_a_draw_from_a_full_pool_reaches_every_place():
-  filled = pool.append(jax.random.key(0), pool.empty(1, 6, (1, 1, 1)), _numbered(1, 13))
-  assert set(np.ravel(pool.draw(jax.random.key(1), filled, 400))) == set(_held(filled)[0])
+def test_a_draw_from_a_pool_that_has_dropped_images_is_uniform_over_its_places():
+  """Twelve images have come into six places: each is drawn once in six times, by class as well."""
+  filled = pool.append(jax.random.key(0), pool.empty(2, 6, (1, 1, 1)), _numbered(1, 25))
+  label = jnp.tile(jnp.array([[0, 1]]), (1, 3000))  # one position of two classes: the two slots
+  of_class = np.asarray(pool.draw_class(jax.random.key(2), filled, label)).reshape(-1, 2).T
+  for drawn in (np.asarray(pool.draw(jax.random.key(1), filled, 6000))[..., 0], of_class):
+    for slot in range(2):
+      values, counts = np.unique(drawn[slot], return_counts=True)
+      np.testing.assert_array_equal(values, np.sort(_held(filled)[slot]))
+      assert ((counts - 500) ** 2 / 500).sum() < 25.7  # chi-square, 5 degrees of freedom, 1e-4
 
 
 def test_two_draws_of_one_pool_differ_and_one_key_repeats():

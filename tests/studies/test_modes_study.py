@@ -55,3 +55,24 @@ def test_the_table_has_mean_and_deviation_of_every_row():
   lines = study.table({"ring": {"r1": value}, "grid": {"r1": {"modes": [25], "good": [0.25]}}}).splitlines()
   assert lines[0] == "| objective | ring: modes of 8 | ring: good samples | grid: modes of 25 | grid: good samples |"
   assert lines[2:] == ["| r1 | 7.5 ± 0.7 | 60% ± 14% | 25.0 | 25% |"]
+
+
+def test_a_run_that_diverged_is_called_so_and_enters_no_mean():
+  sound = study._finite({"step": np.zeros(3, int), "w": np.array([[1, 2], [1, np.inf], [np.nan, 1]])})
+  assert sound.tolist() == [True, False, False]
+  points = np.zeros((3, 4, 2))
+  points[1, 0] = np.nan
+  facts = {"centres": np.array([[0.0, 0.0], [1.0, 1.0]]), "deviation": 0.1}
+  some, none = (
+    study._counted(points[rows], np.array([True, True, False])[rows], facts) for rows in ([0, 1, 2], [2, 1])
+  )
+  assert some == {"modes": [1, None, None], "good": [1.0, None, None], "points": [[0.0, 0.0]] * 4}
+  assert none["points"] == []
+  values = {"ring": {"some": some, "none": none}}
+  text = study.table(values).splitlines()
+  assert text[2:] == [
+    "| some | 1.0 (2 of 3 diverged) | 100% (2 of 3 diverged) |",
+    "| none | diverged | diverged |",
+  ]
+  titles = [axis.get_title() for axis in study.draw("ring", values["ring"]).axes]
+  assert titles == ["some", "none: diverged"]

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from genjax.core import VIEWS, Batch, System
 from genjax.train.mesh import make_mesh, place, state_shardings
@@ -95,6 +96,17 @@ def every_number_stays_finite(trial: Trial) -> None:
         assert np.isfinite(leaf).all(), path
 
 
+def images_as_they_are_stored_are_refused(trial: Trial) -> None:
+  """Bytes where `init` is traced, and floats in [0, 255] where it is not."""
+  batch = dict(trial.batches[0])
+  raw = {name: (np.asarray(x) + 1) * 127.5 for name, x in batch.items() if np.ndim(x) >= 4}
+  for name, images in raw.items():
+    with pytest.raises(ValueError, match=r"are uint8; a system takes prepared ones, float32 in \[-1, 1\]"):
+      jax.eval_shape(trial.system.init, jax.random.key(0), {**batch, name: images.clip(0, 255).astype(np.uint8)})
+    with pytest.raises(ValueError, match="have values up to 2"):
+      trial.system.init(jax.random.key(0), {**batch, name: images.clip(0, 255).astype(np.float32)})
+
+
 def the_step_is_counted(trial: Trial) -> None:
   assert trial.start().step.dtype == jnp.int32
   assert trial.start().step == 0
@@ -154,6 +166,7 @@ def views_answer_as_core_says(trial: Trial) -> None:
 PROMISES = (
   a_step_keeps_the_structure_of_the_state,
   every_number_stays_finite,
+  images_as_they_are_stored_are_refused,
   the_step_is_counted,
   metrics_are_float32_scalars_with_steady_names,
   several_steps_compile_once,

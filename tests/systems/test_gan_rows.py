@@ -9,7 +9,7 @@ from genjax.nets.mlp import MLPCritic, MLPGenerator
 from genjax.objectives.rows import ROWS
 from genjax.objectives.zoo import OBJECTIVES
 from genjax.systems import optimizers
-from genjax.systems.gan import gan
+from genjax.systems.gan import clipped, gan
 
 SHAPE = (1, 1, 2)
 PLAYED = [name for name, row in ROWS.items() if row.needs]
@@ -26,6 +26,15 @@ def _system(name, **settings):
   made = {key: _optimizer(value) if isinstance(value, dict) else value for key, value in row.needs.items()}
   objective = OBJECTIVES[name](**arguments)
   return gan(MLPGenerator(SHAPE, (8,)), critic, shape=SHAPE, objective=objective, latent=3, **made | settings)
+
+
+def test_clipping_holds_the_encoder_of_a_critic_and_leaves_its_decoder():
+  params = Autoencoder((8,), code=4).init(jax.random.key(0), np.ones((1, *SHAPE), np.float32))["params"]
+  after = clipped(0.01, params)
+  for before, leaf in zip(jax.tree.leaves(params["encoder"]), jax.tree.leaves(after["encoder"]), strict=True):
+    np.testing.assert_array_equal(leaf, np.clip(before, -0.01, 0.01))
+  jax.tree.map(np.testing.assert_array_equal, after["decoder"], params["decoder"])
+  assert all(max(np.abs(leaf).max() for leaf in jax.tree.leaves(params[part])) > 0.01 for part in params)
 
 
 def _optimizer(section):

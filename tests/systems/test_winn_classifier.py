@@ -15,9 +15,9 @@ from genjax.nets.heads import Drop
 from genjax.nets.noise import decoder
 from genjax.objectives.terms import Objective, Term
 from genjax.objectives.zoo import inn_objective
-from genjax.ops import langevin
+from genjax.ops import langevin, pool
 from genjax.systems.optimizers import adam
-from genjax.systems.winn_classifier import winn_classifier
+from genjax.systems.winn_classifier import Minibatches, _drawn, _loss, winn_classifier
 
 SHAPE, CLASSES = (8, 8, 1), 3
 MINIBATCH, BATCH, SYNTHESIS, INITIAL, CAPACITY = 8, 32, 16, 8, 40
@@ -149,6 +149,28 @@ def test_every_real_image_meets_a_pseudo_negative_of_its_own_class_and_position(
   np.testing.assert_allclose(after.terms["fake"], held[np.arange(MINIBATCH), batch["label"]], atol=1e-6)
   np.testing.assert_allclose(after.terms["real"], batch["image"].mean((1, 2, 3)), atol=1e-6)
   np.testing.assert_array_equal(after.terms["labels"], batch["label"])
+
+
+def test_each_minibatch_has_its_own_pseudo_negatives_and_meets_them_again_in_the_next_pass():
+  filled = pool.append(
+    jax.random.key(0), pool.empty(CLASSES, 40, (1, 1, 1)), jnp.arange(40.0 * CLASSES).reshape(-1, 1, 1, 1)
+  )
+  draw = _drawn(jax.random.key(1), filled, (1, 1, 1))
+  label = jnp.zeros((1,), jnp.int32)
+  drawn = [float(draw(place, label)[0, 0, 0, 0]) for place in (0, 1, 2, 3, 0, 1, 2, 3)]
+  assert drawn[:4] == drawn[4:]
+  assert len(set(drawn)) > 2
+
+  # update i of a step is about minibatch i mod 2, and asks for the pseudo-negatives of that place
+  reals = Minibatches(jnp.zeros((2, 2, *SHAPE)), jnp.array([[0, 1], [2, 0]]))
+  asked = lambda place, label: jnp.full((2, *SHAPE), place + 0.1 * label[0])
+  mean = Objective(Term(lambda: (), lambda key, state, round: (round.fake.mean(), state)))
+  net = Net()
+  params = net.init(jax.random.key(0), jnp.zeros((1, *SHAPE)))
+  loss = _loss(net, mean, 1.0, jax.random.key(0), reals, asked)
+  values = [loss(params, (), jnp.int32(index)) for index in range(4)]
+  means = [float(value - metrics["cross_entropy"]) for value, (_, metrics) in values]
+  np.testing.assert_allclose(means, [0.0, 1.2, 0.0, 1.2], atol=1e-5)
 
 
 def test_the_loss_is_cross_entropy_plus_alpha_times_the_objective():
