@@ -185,6 +185,16 @@ def test_a_nan_stays_in_its_own_problem_of_a_batch(options):
   assert bool(dual.converged[1]) == (options.get("mode") != "qpth")
 
 
+def test_no_shape_of_a_batch_hides_a_nan_or_a_label_without_a_class():
+  """20 ways, 1 shot and 16 episodes: a shape for which `max` drops NaN on a CPU with jaxlib 0.10."""
+  labels = jnp.tile(jnp.arange(20), (16, 1)).at[1, 2].set(20)
+  batch = jnp.asarray(np.random.default_rng(0).normal(size=(16, 20, 40)), jnp.float32).at[0, 3, 5].set(jnp.nan)
+  dual = jax.jit(jax.vmap(partial(svm.svm_dual, ways=20)))(batch, labels)
+  np.testing.assert_array_equal(dual.converged, np.arange(16) > 1)
+  np.testing.assert_array_equal(np.isfinite(dual.alpha).all((1, 2)), np.arange(16) > 1)
+  np.testing.assert_array_equal(np.isfinite(dual.residual), np.arange(16) > 1)
+
+
 @pytest.mark.parametrize("kernel", [kernels.rbf(4.0), kernels.polynomial(2, scale=0.1)])
 def test_a_kernel_takes_the_place_of_inner_products(kernel):
   features, labels = episode(3, 3, 20)
