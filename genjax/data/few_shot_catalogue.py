@@ -162,7 +162,8 @@ def _tiered(path: str, split: str) -> tuple[np.ndarray, Sequence]:
   if not isinstance(labels, dict) or "labels" not in labels:
     held = ", ".join(map(str, labels)) if isinstance(labels, dict) else type(labels).__name__
     raise ValueError(
-      f"{labels_file} holds {held}; wanted labels, as in the files of the released MetaOptNet, not Ren et al.'s originals"
+      f"{labels_file} holds {held}; wanted labels, as in the files of the released MetaOptNet, "
+      "not Ren et al.'s originals"
     )
   return images, _ids(labels["labels"])
 

@@ -39,10 +39,10 @@ class _Unpickler(pickle.Unpickler):
   def find_class(self, module: str, name: str) -> Any:
     if (module, name) not in _ADMITTED:
       raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a data set does not need")
-    found = super().find_class(module.replace("numpy.core", "numpy._core"), name)
-    if found is np.ndarray:
+    member = super().find_class(module.replace("numpy.core", "numpy._core"), name)
+    if member is np.ndarray:
       return _Subtype  # a pickle of numpy names the type as an argument, and never calls it
-    return {bytearray: self._bytes, _reconstruct: self._array}.get(found, found)
+    return {bytearray: self._bytes, _reconstruct: self._array}.get(member, member)
 
   def _bytes(self, *given: Any) -> bytearray:
     if given and isinstance(given[0], int):

@@ -80,10 +80,10 @@ def test_tieredimagenet_is_read_and_the_originals_of_ren_et_al_are_named(tmp_pat
   write(tmp_path / "test_labels.pkl", {"labels": LABELS})
   np.testing.assert_array_equal(few_shot("tieredimagenet", "test", path=str(tmp_path)).images, PIXELS[ORDER])
   write(tmp_path / "test_labels.pkl", {"label_specific": LABELS})
-  with pytest.raises(ValueError, match="holds label_specific; wanted labels.*Ren et al"):
+  with pytest.raises(ValueError, match=r"holds label_specific; wanted labels.*Ren et al"):
     few_shot("tieredimagenet", "test", path=str(tmp_path))
   (tmp_path / "train_images_png.pkl").write_bytes(b"")
-  said = "no train_images.npz and train_labels.pkl of the released MetaOptNet; it holds .*png.pkl.*Ren et al"
+  said = r"no train_images.npz and train_labels.pkl of the released MetaOptNet; it holds .*png.pkl.*Ren et al"
   with pytest.raises(FileNotFoundError, match=said):
     few_shot("tieredimagenet", "train", path=str(tmp_path))
 
@@ -155,6 +155,13 @@ def test_mock_sets_have_classes_of_their_own_and_any_size():
   sets = [few_shot("mock", split, size=16) for split in ("train", "val", "test")]
   assert sets[0].shape == (16, 16, 3)
   assert not set(sets[0].class_ids) & set(sets[1].class_ids)
+
+
+def test_oblong_pictures_of_the_right_height_are_brought_to_size(tmp_path):
+  for name in ("a", "b"):
+    (tmp_path / "train" / name).mkdir(parents=True)
+    Image.fromarray(PIXELS[0, :, :5]).save(tmp_path / "train" / name / "0.png")
+  assert few_shot("folder", "train", path=str(tmp_path), size=8).shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize(
