@@ -3,8 +3,8 @@
 Shapes   x [B, H, W, C] -> [B, H', W', C], H' and W' half of H and W, rounded down or up.
 Departs  flax.linen.avg_pool: the same means by a reshape, which is quicker: in a scan on 2 CPU cores, 50x32x32x64,
          the value 3 times, its first derivative 2 times, its second 4 times.
-         flax.linen.max_pool: on a CPU the same values and slopes as maxima of four strided slices, which is quicker. Where
-         several pixels are the greatest, the first has the slope.
+         flax.linen.max_pool: on a CPU the same values and slopes as maxima of four strided slices, which is quicker.
+         Where several pixels are the greatest, the first has the slope.
 Checked  tests/nets/test_pooling.py
 """
 

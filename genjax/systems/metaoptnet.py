@@ -52,6 +52,7 @@ def metaoptnet(
   learn_scale: bool = True,
   together: bool = False,
   accumulate: int = 1,
+  evaluate_head: Head | None = None,
 ) -> System:
   """An embedding and a head as a System that learns from batches of episodes.
 
@@ -71,6 +72,7 @@ def metaoptnet(
     scale: the initial scale of the logits, gamma in eq 4.12.
     learn_scale: whether it is learned.
     together: whether one call embeds supports and queries.
+    evaluate_head: the head of the views, with the parameters of `head`; None is `head`.
     accumulate: parts of a batch that are worked on one after the other; their gradients are averaged.
 
   Raises:
@@ -96,8 +98,9 @@ def metaoptnet(
       key_support, key_query = (None, None) if key is None else jax.random.split(key)
       support, collections = embed(key_support, collections, support)
       query, collections = embed(key_query, collections, query)
-    closed = lambda *episode: Solved(head.apply(*episode), jnp.ones((), bool))
-    of_episode = lambda *episode: (head.solve or closed)(params["head"], *episode)
+    used = evaluate_head if evaluate_head is not None and key is None else head
+    closed = lambda *episode: Solved(used.apply(*episode), jnp.ones((), bool))
+    of_episode = lambda *episode: (used.solve or closed)(params["head"], *episode)
     return jax.vmap(of_episode)(support, batch["support_label"], query), collections
 
   def init(key: Array, batch: Batch) -> Variables:

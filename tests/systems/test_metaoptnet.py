@@ -164,6 +164,9 @@ def test_the_share_of_solved_episodes_is_told_and_a_wrong_label_is_not_hidden():
     logits, solved = jax.jit(made.views["solve"])(state, wrong)
     np.testing.assert_array_equal(solved, (np.arange(8) > 0) & (share == 1))
     np.testing.assert_array_equal(np.isfinite(logits).all((1, 2)), np.arange(8) > 0)
+  both, _ = started(head=svm(ways=WAYS), evaluate_head=svm(ways=WAYS, iterations=1))
+  assert jax.jit(both.step)(jax.random.key(1), state, BATCH)[1]["solved"] == 1
+  assert not jax.jit(both.views["solve"])(state, BATCH)[1].any()
   assert "solved" not in jax.eval_shape(system().step, jax.random.key(1), started()[1], BATCH)[1]
   with pytest.raises(ValueError, match="support_label goes from 0 to 3; wanted 0 to 2"):
     made.init(jax.random.key(0), wrong)
