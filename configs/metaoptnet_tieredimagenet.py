@@ -1,7 +1,7 @@
 """MetaOptNet on tieredImageNet: ResNet-12 with an SVM, as in Table 4.1 of the dissertation.
 
 Command   genjax train --config metaoptnet_tieredimagenet --config.data.path=tieredImageNet --workdir gs://BUCKET/run
-          the words of metaoptnet_miniimagenet: heads, nets, shots, trainval, released, dataparallel, tiny
+          the words of metaoptnet_miniimagenet: heads, nets, shots, trainval, released, early, dataparallel, tiny
           genjax study few_shot_heads --config metaoptnet_tieredimagenet --config.data.path=tieredImageNet
 Machine   an accelerator with a host of 24 GB of memory or more; not run here
 Expect    svm 65.99 ± 0.72 % at 1 shot and 81.56 ± 0.53 % at 5; ridge 65.36, 81.34; proto 61.74, 80.00; trainval 65.81,

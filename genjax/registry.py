@@ -112,6 +112,7 @@ KINDS: dict[str, Mapping[str, str] | str] = {
   "decoder": NETS,
   "generator": GENERATORS,
   "head": HEADS,
+  "evaluate_head": HEADS,
   "noise": NOISES,
   "sampler": SAMPLERS,
   "optimizer": OPTIMIZERS,

@@ -203,6 +203,12 @@ def test_metaoptnet_is_trained_with_the_shots_of_the_thesis(name, shots):
   assert load_config(f"metaoptnet_{name}{'imagenet' if name in ('mini', 'tiered') else ''}").data.shots == shots
 
 
+def test_early_lowers_the_learning_rate_one_epoch_before():
+  of = lambda words: [step for step, _ in load_config(f"metaoptnet_miniimagenet:{words}").optimizer.drops]
+  assert of("") == of("released") == [20_000, 40_000, 50_000]
+  assert of("early") == of("released,early") == [19_000, 39_000, 49_000]
+
+
 def test_trainval_stops_where_the_thesis_says_and_chooses_nothing_by_classes_it_trains_on():
   mini, tiered = load_config("metaoptnet_miniimagenet:trainval"), load_config("metaoptnet_tieredimagenet:trainval")
   assert (mini.train.steps, tiered.train.steps) == (21_000, 52_000)

@@ -146,15 +146,24 @@ def _folder(path: str, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tiered(path: str, split: str) -> tuple[np.ndarray, Sequence]:
+  wanted = [f"{split}_images.npz", f"{split}_labels.pkl"]
+  if not all(os.path.isfile(os.path.join(path, one)) for one in wanted):
+    originals = os.path.isfile(os.path.join(path, f"{split}_images_png.pkl"))
+    why = ": these are Ren et al.'s originals, whose class ids of splits overlap" if originals else ""
+    raise FileNotFoundError(
+      f'"{path}" has no {" and ".join(wanted)} of the released MetaOptNet; it holds {_held(path)}{why}'
+    )
   images_file, labels_file = (os.path.join(path, f"{split}_{kind}") for kind in ("images.npz", "labels.pkl"))
-  with np.load(_there(images_file), allow_pickle=False) as file:
+  with np.load(images_file, allow_pickle=False) as file:
     if "images" not in file:
       raise ValueError(f"{images_file} holds {', '.join(file)}; wanted images")
     images = file["images"]
-  labels = read_pickle(_there(labels_file))
+  labels = read_pickle(labels_file)
   if not isinstance(labels, dict) or "labels" not in labels:
+    held = ", ".join(map(str, labels)) if isinstance(labels, dict) else type(labels).__name__
     raise ValueError(
-      f"{labels_file} has no labels; wanted the files of the released MetaOptNet, not Ren et al.'s originals"
+      f"{labels_file} holds {held}; wanted labels, as in the files of the released MetaOptNet, "
+      "not Ren et al.'s originals"
     )
   return images, _ids(labels["labels"])
 
@@ -163,8 +172,7 @@ def _pickled(name: str, split: str, path: str) -> tuple[np.ndarray, Sequence]:
   names = _FILES[name][split]
   file = next(filter(os.path.isfile, (os.path.join(path, one) for one in names)), None)
   if file is None:
-    there = ", ".join(sorted(os.path.basename(one) for one in glob.glob(os.path.join(path, "*")))[:8]) or "nothing"
-    raise FileNotFoundError(f'"{path}" has no {" and no ".join(names)}; it holds {there}')
+    raise FileNotFoundError(f'"{path}" has no {" and no ".join(names)}; it holds {_held(path)}')
   content = read_pickle(file)
   if isinstance(content, dict) and {"data", "labels"} <= set(content):
     images, ids = content["data"], _ids(content["labels"])
@@ -187,7 +195,6 @@ def _ids(labels: Any) -> np.ndarray:
   return ids.astype(str) if ids.dtype.kind in "SO" else ids
 
 
-def _there(file: str) -> str:
-  if not os.path.isfile(file):
-    raise FileNotFoundError(f'"{file}" is not there; wanted the file of the released MetaOptNet')
-  return file
+def _held(path: str) -> str:
+  """The first files of a folder, for an error."""
+  return ", ".join(sorted(os.path.basename(one) for one in glob.glob(os.path.join(path, "*")))[:8]) or "nothing"

@@ -40,7 +40,7 @@ class Card:
     extractor_sha256: digest of the extractor's parameters.
     resize: how images were brought to the extractor's size.
     scaling: range that the extractor reads.
-    quantisation: how pixels were rounded, generated and real alike.
+    quantisation: how pixels were rounded, generated and real alike; None where none were.
     generated: number of measured images.
     reference: number of images they were measured against.
     split: where those come from, e.g. "digits/test".
@@ -63,7 +63,7 @@ class Card:
   extractor_sha256: str | None = None
   resize: str | None = "none"
   scaling: str | None = "[-1, 1]"
-  quantisation: str = QUANTISATION
+  quantisation: str | None = QUANTISATION
   ema: bool | str | None = None
   seed: int | None = None
   precision: str | None = "float32, highest"

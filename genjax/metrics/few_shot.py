@@ -23,7 +23,7 @@ from genjax.metrics.real import once, split_of
 Adapt = Callable[[Any, Batch], Array]  # the view: state, a prepared batch of episodes -> logits [E, m, K]
 Prepare = Callable[[Array | None, Batch], Batch]  # of core.Dataset
 _AXIS = "data"
-_BETTER = {"accuracy": "higher", "interval": "neither"}
+_BETTER = {"accuracy": "higher", "interval": "neither", "solved": "higher"}
 
 
 class Interval(NamedTuple):
@@ -45,7 +45,10 @@ def few_shot(
   seed: int | None = None,
   ema: bool | None = None,
 ) -> Metric:
-  """The metrics "<s>shot_accuracy" and "<s>shot_interval" for every s of `shots`, and "error".
+  """The metrics "<s>shot_accuracy", "<s>shot_interval" and "<s>shot_solved" for every s of `shots`, and "error".
+
+  "<s>shot_solved" is the share of episodes whose classifier is the optimum that its solver looks for, by the system's
+  view "solve"; 1 where it has none. A number of iterations that is fixed mostly ends before the optimum.
 
   Args:
     split: classes that training does not see.
@@ -78,7 +81,9 @@ def few_shot(
         reference=len(next(iter(real.examples.values()))),
         split=real.name,
         data_digest=real.digest,
+        resize=None,
         scaling=None,
+        quantisation=None,
         ema=ema,
         seed=seed,
         precision=None,
@@ -87,10 +92,12 @@ def few_shot(
     numbers: dict[str, Number] = {}
     for shot in shots:
       batches = _batches(real, shots=shot, **asked)
-      values = episode_accuracies(views["adapt"], state, batches, prepare=data.prepare, episodes=episodes)
+      look = views.get("solve", views["adapt"])
+      values, solved = _measured(look, state, batches, prepare=data.prepare, episodes=episodes)
       result = interval(values)
       numbers[f"{shot}shot_accuracy"] = Number(result.mean, card("accuracy", shot))
       numbers[f"{shot}shot_interval"] = Number(result.half, card("half of the 95 % interval of accuracy", shot))
+      numbers[f"{shot}shot_solved"] = Number(float(solved.mean()), card("share of episodes solved", shot))
       if shot == chosen_at:
         numbers["error"] = Number(1 - result.mean, card("error", shot))
     return numbers
@@ -144,14 +151,21 @@ def episode_accuracies(
     batches: i -> this process's share of episodes i * E to (i + 1) * E - 1, raw; those beyond the last one asked for
       are not counted.
   """
+  return _measured(adapt, state, batches, prepare=prepare, episodes=episodes)[0]
+
+
+def _measured(
+  look: Callable, state: State, batches: Callable[[int], Raw], *, prepare: Prepare, episodes: int
+) -> np.ndarray:
+  """Accuracies and what was solved, [2, episodes] float64, by the view "solve" or "adapt"."""
   if episodes < 1:
     raise ValueError(f"episodes {episodes}; use at least 1")
   sharding = _sharding(state)
   everywhere = NamedSharding(sharding.mesh, PartitionSpec())
   parts: list[Array] = []
-  while sum(map(len, parts)) < episodes:
-    parts.append(_accuracies(adapt, prepare, everywhere, state, _placed(sharding, batches(len(parts)))))
-  return np.concatenate([np.asarray(jax.device_get(part), np.float64) for part in parts])[:episodes]
+  while sum(part.shape[1] for part in parts) < episodes:
+    parts.append(_accuracies(look, prepare, everywhere, state, _placed(sharding, batches(len(parts)))))
+  return np.concatenate([np.asarray(jax.device_get(part), np.float64) for part in parts], 1)[:, :episodes]
 
 
 def interval(accuracies: np.ndarray) -> Interval:
@@ -170,12 +184,15 @@ def _batches(real: Split, **asked: int) -> Callable[[int], Raw]:
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _accuracies(adapt: Adapt, prepare: Prepare, everywhere: NamedSharding, state: State, raw: Batch) -> Array:
-  """[E], on every device; a query whose logits are not all finite counts as wrong."""
+def _accuracies(look: Callable, prepare: Prepare, everywhere: NamedSharding, state: State, raw: Batch) -> Array:
+  """Accuracy and solved, [2, E], on every device; a query whose logits are not all finite counts as wrong."""
   batch = prepare(None, raw)
-  logits = adapt(state, batch).astype(jnp.float32)
+  answer = look(state, batch)
+  logits, solved = answer if isinstance(answer, tuple) else (answer, jnp.ones(answer.shape[0], bool))
+  logits = logits.astype(jnp.float32)
   right = (logits.argmax(-1) == batch["query_label"]) & jnp.isfinite(logits).all(-1)
-  return lax.with_sharding_constraint(right.mean(-1, dtype=jnp.float32), everywhere)
+  both = jnp.stack([right.mean(-1, dtype=jnp.float32), solved.astype(jnp.float32)])
+  return lax.with_sharding_constraint(both, everywhere)
 
 
 def _sharding(state: State) -> NamedSharding:

@@ -3,19 +3,46 @@
 Shapes   x [B, H, W, C] -> [B, H', W', C], H' and W' half of H and W, rounded down or up.
 Departs  flax.linen.avg_pool: the same means by a reshape, which is quicker: in a scan on 2 CPU cores, 50x32x32x64,
          the value 3 times, its first derivative 2 times, its second 4 times.
+         flax.linen.max_pool: on a CPU the same values and slopes as maxima of four strided slices, which is quicker.
+         Where several pixels are the greatest, the first has the slope.
 Checked  tests/nets/test_pooling.py
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 Array = jax.Array
 
 
 def max_pool(x: Array) -> Array:
   """The greatest of 2x2 pixels. An odd last row or column is left out."""
-  return nn.max_pool(x, (2, 2), (2, 2))
+  return lax.platform_dependent(x, cpu=_max_of_slices, default=lambda x: nn.max_pool(x, (2, 2), (2, 2)))
+
+
+@jax.custom_jvp
+def _max_of_slices(x: Array) -> Array:
+  return _greatest(*_slices(x))
+
+
+@_max_of_slices.defjvp
+def _of_the_first(given: tuple[Array], way: tuple[Array]) -> tuple[Array, Array]:
+  """The slope of the first of the greatest pixels, row by row, as nn.max_pool's."""
+  (a, b, c, d), (da, db, dc, dd) = _slices(given[0]), _slices(way[0])
+  greatest = _greatest(a, b, c, d)
+  slope = jnp.where(a == greatest, da, jnp.where(b == greatest, db, jnp.where(c == greatest, dc, dd)))
+  return greatest, slope
+
+
+def _greatest(a: Array, b: Array, c: Array, d: Array) -> Array:
+  return jnp.maximum(jnp.maximum(a, b), jnp.maximum(c, d))
+
+
+def _slices(x: Array) -> tuple[Array, ...]:
+  """The four pixels of each 2x2, row by row."""
+  x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
+  return tuple(x[:, row::2, column::2] for row in range(2) for column in range(2))
 
 
 def mean_pool(x: Array, *, up: bool = False) -> Array:

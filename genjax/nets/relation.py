@@ -14,6 +14,7 @@ from jax import lax
 
 from genjax.nets.convnet import Conv
 from genjax.nets.pooling import max_pool
+from genjax.ops.one_hot import one_hot
 
 Array = jax.Array
 
@@ -31,7 +32,7 @@ class Relation(nn.Module):
 
   @nn.compact
   def __call__(self, support: Array, labels: Array, query: Array, *, ways: int) -> Array:
-    onehot = jax.nn.one_hot(labels, ways, dtype=support.dtype)
+    onehot = one_hot(labels, ways, support.dtype)
     classes = jnp.einsum("nk,nhwc->khwc", onehot, support, precision=lax.Precision.HIGHEST)
     shape = (len(query), ways, *query.shape[1:])
     pairs = [jnp.broadcast_to(each, shape) for each in (classes[None], query[:, None])]

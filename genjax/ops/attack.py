@@ -67,7 +67,8 @@ def log_odds(logits: Array, labels: Array) -> Array:
 def margin(logits: Array, labels: Array) -> Array:
   """The best other logit over the label's: positive where the classifier is wrong."""
   of_label, others = _split(logits, labels)
-  return others.max(axis=1) - of_label
+  worst = others.max(axis=1) - of_label
+  return jnp.where(jnp.isnan(logits).any(axis=1), jnp.nan, worst)  # on a CPU `max` may drop a NaN (jaxlib 0.10)
 
 
 LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "log_odds": log_odds, "margin": margin}
@@ -200,8 +201,9 @@ class _Ball(NamedTuple):
 
 def _unit(gradient: Array) -> Array:
   """Each image's gradient over its length. Squares of 1e-23 are 0 in float32, so the largest entry goes out first."""
-  largest = jnp.abs(gradient).max(tuple(range(1, gradient.ndim)), keepdims=True)
-  flat = largest == 0
+  axes = tuple(range(1, gradient.ndim))
+  largest = jnp.abs(gradient).max(axes, keepdims=True)
+  flat = (gradient == 0).all(axes, keepdims=True)
   scaled = gradient / jnp.where(flat, 1.0, largest)
   return jnp.where(flat, 0.0, scaled / jnp.where(flat, 1.0, _length(scaled)))
 

@@ -10,12 +10,13 @@ Papers   svm       Lee 2021 (thesis), eq 4.8 to 4.10; Crammer & Singer 2001
 Departs  svm: ridge=0 is the thesis; the released code has ridge=1 and, at test, mode="qpth" with iterations=3.
          weston_watkins: the bias is a constant feature, as released; the start and rules of its solver are ours.
 Shapes   n supports, m queries, d features, K ways. support [n, d], labels [n] in [0, K), query [m, d]; logits [m, K]
-         without the learned scale. One episode a call: batches by vmap.
+         without the learned scale. A label outside [0, K) gives NaN. One episode a call: batches by vmap.
 Checked  tests/ops/test_base_learners.py: numpy and scipy in float64, gradients, invariances.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from functools import wraps
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,7 @@ from jax import lax
 from genjax.core import Kernel as Piece
 from genjax.ops.inverse import inverse
 from genjax.ops.kernels import Kernel, linear, polynomial, rbf
+from genjax.ops.one_hot import one_hot
 from genjax.ops.qp import solve_qp
 from genjax.ops.svm import svm_dual
 
@@ -36,7 +38,14 @@ KERNELS: dict[str, Callable[..., Kernel]] = {
 }
 
 
-def svm(
+class Solved(NamedTuple):
+  """The logits of a head that solves an optimisation problem, and whether it was solved."""
+
+  logits: Array  # [m, K]
+  converged: Array  # [] bool, False too where a fixed number of iterations ends before the optimum
+
+
+def svm_solved(
   support: Array,
   labels: Array,
   query: Array,
@@ -50,8 +59,8 @@ def svm(
   kernel: str | Kernel = "linear",
   width: float = 1.0,
   degree: int = 2,
-) -> Array:
-  """Logits [m, ways] of the multi-class SVM of Crammer and Singer.
+) -> Solved:
+  """Logits [m, ways] of the multi-class SVM of Crammer and Singer; `svm` gives the logits alone.
 
   Args:
     support, labels, query, ways: see Shapes.
@@ -75,7 +84,7 @@ def svm(
     tolerance=tolerance,
     mode=mode,
   )
-  return _times(of(query, support), dual.alpha)
+  return Solved(_times(of(query, support), dual.alpha), dual.converged)
 
 
 def ridge(
@@ -93,7 +102,7 @@ def ridge(
 
   Args:
     penalty: added to the diagonal of the kernel matrix.
-    support, labels, query, ways, kernel, width, degree: as those of `svm`.
+    support, labels, query, ways, kernel, width, degree: as those of `svm_solved`.
   """
   of = kernel_of(kernel, width, degree)
   return 2 * _times(of(query, support), _regressed(of(support, support), labels, ways, penalty))
@@ -117,13 +126,13 @@ def r2d2(
 
 def proto(support: Array, labels: Array, query: Array, *, ways: int) -> Array:
   """Logits [m, ways]: minus the squared distance of a query to the mean of each class, divided by d."""
-  onehot = _onehot(labels, ways, support.dtype)
+  onehot = one_hot(labels, ways, support.dtype)
   means = _times(onehot.T, support) / onehot.sum(0)[:, None]
   gap = query[:, None, :] - means[None, :, :]
   return -(gap**2).mean(-1)
 
 
-def weston_watkins(
+def weston_watkins_solved(
   support: Array,
   labels: Array,
   query: Array,
@@ -136,24 +145,26 @@ def weston_watkins(
   kernel: str | Kernel = "linear",
   width: float = 1.0,
   degree: int = 2,
-) -> Array:
+) -> Solved:
   """Logits [m, ways] of the multi-class SVM of Weston and Watkins: n (K - 1) coefficients in [0, C], by `solve_qp`.
+
+  `weston_watkins` gives the logits alone.
 
   Args:
     C: bound of every coefficient; the released code has 1e-5.
     bias: whether 1 is added to the kernel.
     iterations, tolerance: see ops.qp.solve_qp.
-    support, labels, query, ways, kernel, width, degree: as those of `svm`.
+    support, labels, query, ways, kernel, width, degree: as those of `svm_solved`.
   """
   of, count = kernel_of(kernel, width, degree), len(labels)
   gram, cross = of(support, support) + bias, of(query, support) + bias
   others = (labels[:, None] + 1 + jnp.arange(ways - 1)[None, :]) % ways
   # a_ij moves the weights of the true class by x_i, and those of the j-th other class by -x_i
-  moves = _onehot(labels, ways, gram.dtype)[:, None, :] - jax.nn.one_hot(others, ways, dtype=gram.dtype)
+  moves = one_hot(labels, ways, gram.dtype)[:, None, :] - jax.nn.one_hot(others, ways, dtype=gram.dtype)
   variables = count * (ways - 1)
   hessian = jnp.einsum("ab,aik,bjk->aibj", gram, moves, moves, precision=HIGHEST).reshape(variables, variables)
   eye, ones = jnp.eye(variables, dtype=gram.dtype), jnp.ones(variables, gram.dtype)
-  coefficients = solve_qp(
+  program = solve_qp(
     hessian,
     -2 * ones,
     jnp.concatenate([eye, -eye]),
@@ -162,8 +173,22 @@ def weston_watkins(
     jnp.zeros(0, gram.dtype),
     iterations=iterations,
     tolerance=tolerance,
-  ).solution.reshape(count, ways - 1)
-  return _times(cross, jnp.einsum("ij,ijk->ik", coefficients, moves, precision=HIGHEST))
+  )
+  coefficients = program.solution.reshape(count, ways - 1)
+  logits = _times(cross, jnp.einsum("ij,ijk->ik", coefficients, moves, precision=HIGHEST))
+  return Solved(logits, program.converged)
+
+
+def _logits_alone(function: Callable[..., Solved]) -> Callable[..., Array]:
+  @wraps(function)
+  def logits(*episode: Array, **settings: Any) -> Array:
+    return function(*episode, **settings).logits
+
+  return logits
+
+
+svm = _logits_alone(svm_solved)
+weston_watkins = _logits_alone(weston_watkins_solved)
 
 
 def matching(support: Array, labels: Array, query: Array, *, ways: int, sharpness: float = 1.0) -> Array:
@@ -175,7 +200,7 @@ def matching(support: Array, labels: Array, query: Array, *, ways: int, sharpnes
   """
   similarity = sharpness * _times(_unit(query), _unit(support).T)
   attention = jax.nn.log_softmax(similarity, axis=-1)
-  of_class = jnp.where(labels[None, :, None] == jnp.arange(ways)[None, None, :], 0.0, -jnp.inf)
+  of_class = jnp.log(one_hot(labels, ways, attention.dtype))[None]
   return jax.nn.logsumexp(attention[:, :, None] + of_class, axis=1)
 
 
@@ -222,11 +247,7 @@ def _regressed(gram: Array, labels: Array, ways: int, penalty: float) -> Array:
     first = _times(inverted, right)
     return first + _times(inverted, right - product(first))
 
-  return lax.custom_linear_solve(product, _onehot(labels, ways, gram.dtype), solve, symmetric=True)
-
-
-def _onehot(labels: Array, ways: int, dtype: jnp.dtype) -> Array:
-  return jax.nn.one_hot(labels, ways, dtype=dtype)
+  return lax.custom_linear_solve(product, one_hot(labels, ways, gram.dtype), solve, symmetric=True)
 
 
 def _unit(rows: Array) -> Array:

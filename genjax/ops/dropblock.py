@@ -2,7 +2,9 @@
 
 Papers   Ghiasi, Lin & Le 2018, arXiv:1810.12890; Lee 2021 (thesis), section 4.4.1: DB(keep rate, block)
 Departs  As released: seeds lie where a whole block fits, each channel has its own, and what stays is scaled by places
-         over places kept in the whole batch.
+         over places kept in the whole batch. Every seed drops its whole block. The released code adds the b * b offsets
+         of a block to the list of seeds repeated b * b times, each list in its own order, so that a seed meets all
+         offsets, and whole blocks go, only where the number of seeds and b * b have no common divisor but 1.
 Shapes   x [B, H, W, C]; b the block's side, at most H and W.
 Checked  tests/ops/test_dropblock.py
 """

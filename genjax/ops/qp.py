@@ -283,7 +283,8 @@ def _residuals(data: _Data, at: _Iterate) -> Array:
 
 
 def _worst(values: Array) -> Array:
-  return jnp.abs(values).max(initial=0.0)
+  """The greatest absolute value; NaN where any is not finite, which `max` may drop on a CPU (jaxlib 0.10)."""
+  return jnp.where(jnp.isfinite(values).all(), jnp.abs(values).max(initial=0.0), jnp.nan)
 
 
 def _step(data: _Data, base: _Base, at: _Iterate) -> _Iterate:

@@ -26,12 +26,14 @@ from jax import lax
 
 from genjax.ops.inverse import inverse
 from genjax.ops.kernels import Kernel, linear
+from genjax.ops.one_hot import one_hot
 from genjax.ops.svm_newton import (
   HIGHEST,
   Factor,
   Iterate,
   Problem,
   factorise,
+  greatest,
   little,
   no_factor,
   qpth,
@@ -112,7 +114,7 @@ def svm_dual(
       that it evaluated, so that `iterations=3` is the published evaluation; iterations=m takes m - 1 steps.
 
   Returns:
-    SVMDual. A problem with a NaN gives NaN, and `converged` is False.
+    SVMDual. A problem with a NaN, or with a label outside [0, ways), gives NaN, and `converged` is False.
 
   Raises:
     ValueError: shapes, ways, iterations or mode out of range.
@@ -156,10 +158,8 @@ def svm_dual_from_gram(
     tolerance = 2e-6 if dtype == jnp.float32 else 1e-10
   if mode == "qpth" and iterations is None:
     iterations = 15
-  onehot = (labels[:, None] == jnp.arange(ways)[None, :]).astype(dtype)
-  return _dual(
-    gram.astype(dtype), jnp.asarray(C, dtype), jnp.asarray(ridge, dtype), onehot, _Rule(mode, iterations, tolerance)
-  )
+  bounds = jnp.asarray(C, dtype), jnp.asarray(ridge, dtype)
+  return _dual(gram.astype(dtype), *bounds, one_hot(labels, ways, dtype), _Rule(mode, iterations, tolerance))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
@@ -329,14 +329,14 @@ def _released(problem: Problem, rule: _Rule) -> _Solution:
 def _residual(problem: Problem, at: Iterate) -> Array:
   """Stationarity in units of the margin, row sums and bounds relative to alpha, products of slack and multiplier."""
   largest = jnp.maximum(jnp.abs(at.alpha).max(), jnp.finfo(at.alpha.dtype).tiny)
-  over = jnp.maximum(at.alpha - problem.bound * problem.onehot, 0.0).max()
+  over = jnp.maximum(at.alpha - problem.bound * problem.onehot, 0.0)
   worst = jnp.stack(
     [
-      jnp.abs(stationarity(problem, at)).max(),
-      jnp.abs(at.alpha.sum(1)).max() / largest,
-      over / largest,
-      jnp.abs(at.slack * at.multiplier).max(),
-      jnp.maximum(-at.multiplier.min(), 0.0),
+      greatest(stationarity(problem, at)),
+      greatest(at.alpha.sum(1)) / largest,
+      greatest(over) / largest,
+      greatest(at.slack * at.multiplier),
+      greatest(jnp.minimum(at.multiplier, 0.0)),
     ]
   )
-  return worst.max()
+  return greatest(worst)

@@ -156,7 +156,7 @@ def _measured(run: Run, head: Mapping[str, Any]) -> dict[str, float]:
 
   _, state = _chosen(run)
   config = run.config.copy_and_resolve_references().unlock()
-  config.head.update(head)
+  config.get("evaluate_head", config.head).update(head)
   it = experiment(config)
   asked = {key: config.metrics.test[key] for key in ("split", "queries", "episodes", "batch")}
   adapt = it.system.views["adapt"]

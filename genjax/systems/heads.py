@@ -29,18 +29,21 @@ class Head(NamedTuple):
   """A classifier made of supports: for one episode, features of supports [n, ...] and of queries [m, ...] to logits.
 
   `reads` names the output of the embedding that it takes: "features" [n, d], or "map" [n, h, w, c] of the net's aux.
+  `solve` gives its logits and whether its solver came to the optimum; None where there is no solver.
   """
 
   init: Callable[[Array, Array], Any]  # key, supports of one episode -> the head's own parameters, {} for none
   apply: Callable[[Any, Array, Array, Array], Array]  # parameters, support, labels, query -> logits [m, K]
   reads: Literal["features", "map"] = "features"
+  solve: Callable[[Any, Array, Array, Array], base_learners.Solved] | None = None  # as apply
 
 
 def fixed(function: Callable[..., Array]) -> Callable[..., Head]:
   """The builder of a head that has no parameters.
 
   Args:
-    function: (support [n, d], labels [n], query [m, d], *, ways, ...) -> logits [m, ways]; its keyword-only arguments
+    function: (support [n, d], labels [n], query [m, d], *, ways, ...) -> logits [m, ways], or a
+      `base_learners.Solved` of them; its keyword-only arguments
       are the builder's. The builder tries them on the shapes of an episode, so that it raises what the function raises.
   """
   episode = ("support", "labels", "query")
@@ -59,9 +62,14 @@ def fixed(function: Callable[..., Array]) -> Callable[..., Head]:
     call = signature.bind(**chosen).arguments
     apply = partial(function, **call)
     rows = call["ways"]
-    logits = jax.eval_shape(apply, *(jax.ShapeDtypeStruct(*each) for each in _episode(rows)))
+    result = jax.eval_shape(apply, *(jax.ShapeDtypeStruct(*each) for each in _episode(rows)))
+    solves = isinstance(result, base_learners.Solved)
+    logits = result.logits if solves else result
     if logits.shape != (1, rows):
       raise ValueError(f"head {function.__name__} gives logits {logits.shape} of 1 query; wanted {(1, rows)}")
+    if solves:
+      solve = lambda _, *episode: apply(*episode)
+      return Head(lambda key, support: {}, lambda _, *episode: apply(*episode).logits, solve=solve)
     return Head(lambda key, support: {}, lambda _, *episode: apply(*episode))
 
   build.__signature__ = signature
@@ -83,11 +91,11 @@ def learned(module: nn.Module, *, ways: int) -> Head:
   )
 
 
-svm = fixed(base_learners.svm)
+svm = fixed(base_learners.svm_solved)
 ridge = fixed(base_learners.ridge)
 r2d2 = fixed(base_learners.r2d2)
 proto = fixed(base_learners.proto)
-weston_watkins = fixed(base_learners.weston_watkins)
+weston_watkins = fixed(base_learners.weston_watkins_solved)
 matching = fixed(base_learners.matching)
 
 

@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 
 from genjax.core import Batch, Kernel, Metrics, System
-from genjax.ops.base_learners import head_kernels
+from genjax.ops.base_learners import Solved, head_kernels
+from genjax.ops.one_hot import one_hot
 from genjax.systems.checks import STANDARDISED, check_counts, check_pixels, check_words
 from genjax.systems.fit import collections_of, fit
 from genjax.systems.heads import Head
@@ -51,12 +52,14 @@ def metaoptnet(
   learn_scale: bool = True,
   together: bool = False,
   accumulate: int = 1,
+  evaluate_head: Head | None = None,
 ) -> System:
   """An embedding and a head as a System that learns from batches of episodes.
 
   The parameters of its state are "net", "head" and "scale". Its views are adapt(state, episodes) -> logits [E, m, K]
-  of the queries, without the scale, and encode(state, images [B, H, W, C]) -> features [B, d]; both use the running
-  statistics.
+  of the queries, without the scale; solve(state, episodes) -> those logits and whether each episode's solver came to
+  its optimum [E], always where there is none; and encode(state, images [B, H, W, C]) -> features [B, d]. All use the
+  running statistics. The metric "solved" of a step is the share of episodes that were, for heads with a solver.
 
   Args:
     net: images [B, H, W, C] -> (features [B, d], aux), with `train`; see nets/resnet12.py.
@@ -69,6 +72,7 @@ def metaoptnet(
     scale: the initial scale of the logits, gamma in eq 4.12.
     learn_scale: whether it is learned.
     together: whether one call embeds supports and queries.
+    evaluate_head: the head of the views, with the parameters of `head`; None is `head`.
     accumulate: parts of a batch that are worked on one after the other; their gradients are averaged.
 
   Raises:
@@ -79,8 +83,11 @@ def metaoptnet(
   if not 0 <= smoothing < 1 or (smoothing and loss == "squared"):
     raise ValueError(f"smoothing {smoothing} with loss {loss!r}; use [0, 1) with 'cross_entropy', 0 with 'squared'")
 
-  def logits_of(key: Array | None, variables: Variables, batch: Batch) -> tuple[Array, Any]:
-    """Logits [E, m, K] of the queries without the scale, and the net's collections after. No key: no training."""
+  def solve(key: Array | None, variables: Variables, batch: Batch) -> tuple[Solved, Any]:
+    """Logits [E, m, K] of the queries without the scale, what was solved [E], and the net's collections after.
+
+    No key: no training.
+    """
     params, collections = variables["params"], collections_of(variables)
     support, query = batch["support"], batch["query"]
     embed = lambda key, collections, images: _embedded(key, {"params": params["net"], **collections}, images, net, head)
@@ -91,8 +98,10 @@ def metaoptnet(
       key_support, key_query = (None, None) if key is None else jax.random.split(key)
       support, collections = embed(key_support, collections, support)
       query, collections = embed(key_query, collections, query)
-    apply = lambda *episode: head.apply(params["head"], *episode)
-    return jax.vmap(apply)(support, batch["support_label"], query), collections
+    used = evaluate_head if evaluate_head is not None and key is None else head
+    closed = lambda *episode: Solved(used.apply(*episode), jnp.ones((), bool))
+    of_episode = lambda *episode: (used.solve or closed)(params["head"], *episode)
+    return jax.vmap(of_episode)(support, batch["support_label"], query), collections
 
   def init(key: Array, batch: Batch) -> Variables:
     check_episodes(batch, shape, ways)
@@ -109,22 +118,25 @@ def metaoptnet(
 
   def learn(key: Array, variables: Variables, batch: Batch) -> tuple[Array, tuple[Any, Metrics]]:
     check_episodes(batch, shape, ways)
-    logits, collections = logits_of(key, variables, batch)
-    scaled = logits * (variables["params"]["scale"] if learn_scale else scale)
+    solved, collections = solve(key, variables, batch)
+    scaled = solved.logits * (variables["params"]["scale"] if learn_scale else scale)
     value, metrics = loss_of(scaled, batch["query_label"], loss, smoothing)
+    if head.solve is not None:
+      metrics = {**metrics, "solved": solved.converged.mean(dtype=jnp.float32)}
     return value, (collections, metrics)
 
   def encode(variables: Variables, images: Array) -> Array:
     own = {"params": variables["params"]["net"], **collections_of(variables)}
     return net.apply(own, images, train=False)[0].astype(jnp.float32)
 
-  adapt = lambda variables, episodes: logits_of(None, variables, episodes)[0]
+  answers = lambda variables, episodes: solve(None, variables, episodes)[0]
+  adapt = lambda variables, episodes: answers(variables, episodes).logits
   engine = fit(
     init,
     learn,
     optimizer,
     accumulate=accumulate,
-    views={"adapt": adapt, "encode": encode},
+    views={"adapt": adapt, "solve": answers, "encode": encode},
     kernels=lambda key, batch: kernels_of(key, batch, net, shape),
   )
 
@@ -153,7 +165,7 @@ def loss_of(
 ) -> tuple[Array, dict[str, Array]]:
   """The loss [] of logits [..., K] for labels [...], and {"accuracy": []}; see `metaoptnet`."""
   ways = logits.shape[-1]
-  onehot = jax.nn.one_hot(labels, ways)
+  onehot = one_hot(labels, ways)
   if loss == "squared":
     value = ((logits - onehot) ** 2).mean()
   else:
@@ -173,6 +185,9 @@ def check_episodes(batch: Batch, shape: tuple[int, int, int], ways: int) -> None
     check_pixels(batch[name], f"{name} images", STANDARDISED)
     if batch[f"{name}_label"].shape != batch[name].shape[:2]:
       raise ValueError(f"{name}_label is {batch[f'{name}_label'].shape}; wanted {batch[name].shape[:2]}")
+    labels = batch[f"{name}_label"]
+    if not isinstance(labels, jax.core.Tracer) and not ((labels >= 0) & (labels < ways)).all():  # in jit they give NaN
+      raise ValueError(f"{name}_label goes from {labels.min()} to {labels.max()}; wanted 0 to {ways - 1}")
   if batch["support"].shape[1] < ways:
     raise ValueError(f"{batch['support'].shape[1]} supports for {ways} ways; every class needs one")
 

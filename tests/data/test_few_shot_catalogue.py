@@ -3,6 +3,7 @@
 import collections
 import os
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -79,8 +80,31 @@ def test_tieredimagenet_is_read_and_the_originals_of_ren_et_al_are_named(tmp_pat
   write(tmp_path / "test_labels.pkl", {"labels": LABELS})
   np.testing.assert_array_equal(few_shot("tieredimagenet", "test", path=str(tmp_path)).images, PIXELS[ORDER])
   write(tmp_path / "test_labels.pkl", {"label_specific": LABELS})
-  with pytest.raises(ValueError, match="Ren et al"):
+  with pytest.raises(ValueError, match=r"holds label_specific; wanted labels.*Ren et al"):
     few_shot("tieredimagenet", "test", path=str(tmp_path))
+  (tmp_path / "train_images_png.pkl").write_bytes(b"")
+  said = r"no train_images.npz and train_labels.pkl of the released MetaOptNet; it holds .*png.pkl.*Ren et al"
+  with pytest.raises(FileNotFoundError, match=said):
+    few_shot("tieredimagenet", "train", path=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+  "program",
+  [
+    b"\x80\x02cnumpy\nndarray\n(J\x00\x00\x00\x70tR.",
+    b"\x80\x02cbuiltins\nbytearray\nJ\x00\x00\x00\x70\x85R.",
+    b"\x80\x02Nr\xff\xff\xff\x0f.",  # a place in the memo
+    b"\x80\x03cbuiltins\nbytearray\n\x8a\x05\x00\x00\x00\x00\x02\x85R.",
+  ],
+)
+def test_a_small_pickle_gets_no_memory_that_its_file_does_not_fill(tmp_path, program):
+  (tmp_path / "FC100_test.pickle").write_bytes(program)
+  tracemalloc.start()
+  with pytest.raises(ValueError, match=r"no pickle of arrays.*the file has"):
+    read_pickle(str(tmp_path / "FC100_test.pickle"))
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert peak < 1e6
 
 
 class Evil:
@@ -131,6 +155,13 @@ def test_mock_sets_have_classes_of_their_own_and_any_size():
   sets = [few_shot("mock", split, size=16) for split in ("train", "val", "test")]
   assert sets[0].shape == (16, 16, 3)
   assert not set(sets[0].class_ids) & set(sets[1].class_ids)
+
+
+def test_oblong_pictures_of_the_right_height_are_brought_to_size(tmp_path):
+  for name in ("a", "b"):
+    (tmp_path / "train" / name).mkdir(parents=True)
+    Image.fromarray(PIXELS[0, :, :5]).save(tmp_path / "train" / name / "0.png")
+  assert few_shot("folder", "train", path=str(tmp_path), size=8).shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize(

@@ -129,13 +129,20 @@ def test_every_shot_has_its_accuracy_and_the_chosen_one_its_error():
   it = data(asked)
   metric = few_shot(split="val", shots=(1, 5), episodes=12, chosen_at=1, seed=3, episode_seed=9)
   numbers = metric.measure(None, {"adapt": always_one}, state(), it)
-  assert set(numbers) == {"1shot_accuracy", "1shot_interval", "5shot_accuracy", "5shot_interval", "error"}
+  assert set(numbers) == {f"{s}shot_{what}" for s in (1, 5) for what in ("accuracy", "interval", "solved")} | {"error"}
   assert numbers["1shot_accuracy"].value == pytest.approx(np.mean(np.arange(12) % 6 / 5))
   assert numbers["error"].value == 1 - numbers["1shot_accuracy"].value
   card = numbers["5shot_accuracy"].card
   assert (card.generated, card.reference, card.split, card.seed) == (12, 99, "glyphs/val", 3)
   assert card.metric == "accuracy, 5-way 5-shot, 15 queries a class, 12 episodes"
   assert asked == [{"batch": 8, "shots": shots, "queries": 15, "seed": 9} for shots in (1, 5)]
+  assert (card.quantisation, card.resize) == (None, None)  # pixels of episodes are not rounded
+  assert numbers["5shot_solved"].value == 1
+  some = lambda state, batch: (always_one(state, batch), batch["query_label"][:, 0] > 0)  # all but 2 of the 12
+  views = {"adapt": always_one, "solve": some}
+  asked_again = few_shot(split="val", shots=(1,), episodes=12, chosen_at=1).measure(None, views, state(), data([]))
+  assert asked_again["1shot_solved"].value == pytest.approx(10 / 12)
+  assert asked_again["1shot_accuracy"].value == numbers["1shot_accuracy"].value
   values = accuracies(always_one, state(), it, shots=1, episodes=12)
   assert values.mean() == numbers["1shot_accuracy"].value
 

@@ -1,9 +1,12 @@
+from functools import partial
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.nets.pooling import check_sides, mean_pool
+from genjax.nets.pooling import check_sides, max_pool, mean_pool
 
 
 def _by_hand(x, up):
@@ -19,6 +22,16 @@ def _by_hand(x, up):
 def test_means_of_two_by_two_pixels_and_of_what_an_odd_side_leaves(size, up):
   x = jax.random.normal(jax.random.key(0), (2, *size, 3))
   np.testing.assert_allclose(mean_pool(x, up=up), _by_hand(x, up), rtol=1e-5, atol=1e-6)
+
+
+def test_the_greatest_of_two_by_two_has_the_bits_and_the_slopes_of_flax_ties_and_odd_sides_too():
+  draw = np.random.default_rng(0)
+  for x in (draw.integers(0, 3, (2, 5, 7, 3)).astype(np.float32), draw.normal(size=(2, 4, 6, 3)).astype(np.float32)):
+    flax = lambda x: nn.max_pool(x, (2, 2), (2, 2))
+    weights = draw.normal(size=flax(x).shape).astype(np.float32)
+    (ours, of_ours), (theirs, of_theirs) = (jax.jit(partial(jax.vjp, pool))(x) for pool in (max_pool, flax))
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(of_ours(weights)[0], of_theirs(weights)[0])
 
 
 def test_a_pixel_alone_is_its_own_mean():

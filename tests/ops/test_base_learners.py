@@ -172,6 +172,13 @@ def test_float32_agrees_with_float64(name):
   np.testing.assert_allclose(single, expected, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("name", HEADS)
+def test_a_label_without_a_class_gives_nan(name):
+  support, labels, query = episode(np.float32)
+  logits = HEADS[name](support, np.append(labels[:-1], WAYS), query, ways=WAYS)
+  assert np.isnan(logits).any(1).all()
+
+
 def test_an_unknown_kernel_is_refused():
   with pytest.raises(ValueError, match="polynomial"):
     svm(*episode(np.float32), ways=WAYS, kernel="sigmoid")

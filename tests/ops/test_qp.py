@@ -142,6 +142,15 @@ def test_a_batch_is_its_problems_and_a_nan_stays_in_its_own(options):
   np.testing.assert_allclose(result.solution[2], alone.solution, atol=1e-4)
 
 
+def test_no_shape_of_a_batch_hides_a_nan():
+  """256 variables and 16 programs: a shape for which `max` drops NaN on a CPU with jaxlib 0.10."""
+  q = np.random.default_rng(0).normal(size=(16, 256)).astype(np.float32)
+  q[0, 3] = np.nan
+  none = jnp.zeros((0, 256)), jnp.zeros(0)
+  result = jax.jit(jax.vmap(lambda q: qp.solve_qp(jnp.eye(256), q, *none, *none, iterations=1)))(q)
+  np.testing.assert_array_equal(result.converged, np.arange(16) > 0)
+
+
 def test_a_program_without_a_feasible_point_ends_unconverged():
   result = solved(
     (np.eye(1), np.zeros(1), np.array([[1.0], [-1.0]]), np.array([-1.0, -1.0]), np.zeros((0, 1)), []), float

@@ -138,6 +138,44 @@ def test_qpths_iterations_near_the_optimum_as_in_the_reference():
   assert error[2] < 1e-9
 
 
+def published(gram, onehot, C, iterations):
+  """qpth's iteration in numpy on the whole KKT matrix, [n k] variables: the best of the points that it evaluates."""
+  (n, k), lift = onehot.shape, lambda v: v - v.min() + 1 if v.min() < 0 else v
+  Q, A, G = np.kron(gram + np.eye(n), np.eye(k)), np.kron(np.eye(n), np.ones(k)), np.eye(n * k)
+  p, h = -onehot.ravel(), C * onehot.ravel()
+
+  def kkt(d, rx, rs, rz, ry):
+    """Q x + G's multiplier z + A' y = -rx, d s + z = -rs, G x + s = -rz, A x = -ry."""
+    v, none, eye = n * k, np.zeros, np.eye(n * k)
+    rows = [[Q, none((v, v)), G.T, A.T], [none((v, v)), np.diag(d), eye, none((v, n))]]
+    rows += [[G, eye, none((v, v)), none((v, n))], [A, none((n, v)), none((n, v)), none((n, n))]]
+    return np.split(np.linalg.solve(np.block(rows), -np.concatenate([rx, rs, rz, ry])), [v, 2 * v, 3 * v])
+
+  x, s, z, y = kkt(np.ones(n * k), p, 0 * h, -h, np.zeros(n))
+  s, z, best = lift(s), lift(z), (np.inf, None)
+  for _ in range(iterations):
+    rx, rz, ry = Q @ x + p + G.T @ z + A.T @ y, G @ x + s - h, A @ x
+    size = sum(map(np.linalg.norm, (rx, rz, ry))) + abs(s @ z)
+    best = (size, x) if size < best[0] else best
+    reach = lambda v, dv: min((-v[dv < 0] / dv[dv < 0]).min(initial=np.inf), np.inf)
+    dx, ds, dz, dy = kkt(z / s, rx, z, rz, ry)
+    a = min(1.0, reach(s, ds), reach(z, dz))
+    sigma = ((s + a * ds) @ (z + a * dz) / (s @ z)) ** 3
+    more = kkt(z / s, 0 * x, (ds * dz - sigma * (s @ z) / len(s)) / s, 0 * h, 0 * y)
+    dx, ds, dz, dy = (one + other for one, other in zip((dx, ds, dz, dy), more, strict=True))
+    a = min(1.0, 0.999 * min(reach(s, ds), reach(z, dz)))
+    x, s, z, y = x + a * dx, s + a * ds, z + a * dz, y + a * dy
+  return best[1].reshape(n, k)
+
+
+@pytest.mark.parametrize("iterations", [2, 3, 4])
+def test_qpths_points_are_the_published_iterations(iterations):
+  features, labels = episode(3, 3, 12)
+  with in_float64():
+    ours = dual_of(jnp.asarray(features), labels, ways=3, ridge=1.0, mode="qpth", iterations=iterations).alpha
+  np.testing.assert_allclose(ours, published(features @ features.T, np.eye(3)[labels], 0.1, iterations), atol=1e-10)
+
+
 def test_a_fixed_count_reaches_the_same_solution():
   features, labels = episode(5, 5, 50)
   with in_float64():
@@ -183,6 +221,16 @@ def test_a_nan_stays_in_its_own_problem_of_a_batch(options):
   assert not dual.converged[0]
   assert np.isfinite(dual.alpha[1]).all()
   assert bool(dual.converged[1]) == (options.get("mode") != "qpth")
+
+
+def test_no_shape_of_a_batch_hides_a_nan_or_a_label_without_a_class():
+  """20 ways, 1 shot and 16 episodes: a shape for which `max` drops NaN on a CPU with jaxlib 0.10."""
+  labels = jnp.tile(jnp.arange(20), (16, 1)).at[1, 2].set(20)
+  batch = jnp.asarray(np.random.default_rng(0).normal(size=(16, 20, 40)), jnp.float32).at[0, 3, 5].set(jnp.nan)
+  dual = jax.jit(jax.vmap(partial(svm.svm_dual, ways=20)))(batch, labels)
+  np.testing.assert_array_equal(dual.converged, np.arange(16) > 1)
+  np.testing.assert_array_equal(np.isfinite(dual.alpha).all((1, 2)), np.arange(16) > 1)
+  np.testing.assert_array_equal(np.isfinite(dual.residual), np.arange(16) > 1)
 
 
 @pytest.mark.parametrize("kernel", [kernels.rbf(4.0), kernels.polynomial(2, scale=0.1)])

@@ -45,6 +45,13 @@ def test_one_inner_step_is_a_gradient_step_on_the_supports():
   np.testing.assert_allclose(logits[0], (query @ w1 + b1) @ w2 + b2, rtol=1e-4, atol=1e-5)
 
 
+def test_evaluation_adapts_by_its_own_number_of_steps():
+  few, many = (system(Linear(), inner_steps=1, evaluate_steps=steps) for steps in (1, 3))
+  state = few.init(jax.random.key(0), BATCH)
+  one, three = (np.asarray(jax.jit(made.views["adapt"])(state, BATCH)) for made in (few, many))
+  assert np.abs(one - three).max() > 1e-2
+
+
 def test_the_gradient_passes_through_the_inner_steps_unless_first_order():
   """Central differences of the loss after adaptation, along a random direction, in float32 with a step of 1e-2."""
   net = Linear()

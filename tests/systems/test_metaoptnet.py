@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.systems.heads import Head, learned, proto
+from genjax.systems.heads import Head, learned, proto, svm
 from genjax.systems.metaoptnet import loss_of, metaoptnet
 from genjax.systems.optimizers import sgd
 
@@ -153,6 +153,24 @@ def test_the_scale_of_the_logits_is_learned_unless_it_is_fixed():
 
 def accuracy(made, state, batch):
   return (jax.jit(made.views["adapt"])(state, batch).argmax(-1) == batch["query_label"]).mean()
+
+
+def test_the_share_of_solved_episodes_is_told_and_a_wrong_label_is_not_hidden():
+  for iterations, share in ((None, 1.0), (1, 0.0)):
+    made, state = started(head=svm(ways=WAYS, iterations=iterations))
+    wrong = {**BATCH, "support_label": BATCH["support_label"].copy()}
+    wrong["support_label"][0, 0] = WAYS
+    assert jax.jit(made.step)(jax.random.key(1), state, BATCH)[1]["solved"] == share
+    logits, solved = jax.jit(made.views["solve"])(state, wrong)
+    np.testing.assert_array_equal(solved, (np.arange(8) > 0) & (share == 1))
+    np.testing.assert_array_equal(np.isfinite(logits).all((1, 2)), np.arange(8) > 0)
+  both, _ = started(head=svm(ways=WAYS), evaluate_head=svm(ways=WAYS, iterations=1))
+  assert jax.jit(both.step)(jax.random.key(1), state, BATCH)[1]["solved"] == 1
+  assert not jax.jit(both.views["solve"])(state, BATCH)[1].any()
+  assert "solved" not in jax.eval_shape(system().step, jax.random.key(1), started()[1], BATCH)[1]
+  with pytest.raises(ValueError, match="support_label goes from 0 to 3; wanted 0 to 2"):
+    made.init(jax.random.key(0), wrong)
+  assert np.isnan(loss_of(jnp.zeros((1, 2, WAYS)), jnp.array([[0, WAYS]]))[0])
 
 
 def test_it_learns_to_tell_places_apart():
