@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from genjax.config import kept_config, load_config, on_path, override, shipped_configs
 from genjax.help import HELP, USAGE
+from genjax.ranges import complaint
 from genjax.registry import UsageError, load, nearest
 
 
@@ -195,13 +196,16 @@ def _words(command: str, rest: list[str], known: Mapping[str, Any]) -> tuple[dic
 
 
 def typed(name: str, kind: Callable[[str], Any], text: str) -> Any:
-  """The text of an option as its type. Raises UsageError."""
+  """The text of an option as its type, within the range of its name. Raises UsageError."""
   if kind is str:
     return text
   try:
-    return {"true": True, "1": True, "false": False, "0": False}[text.lower()] if kind is bool else kind(text)
+    value = {"true": True, "1": True, "false": False, "0": False}[text.lower()] if kind is bool else kind(text)
   except (ValueError, KeyError) as error:
     raise UsageError(f"{name}={text!r} is no {kind.__name__.replace('_', ' ')}") from error
+  if wanted := complaint(name, value):
+    raise UsageError(f"{name} {text}; use {wanted}")
+  return value
 
 
 def _default_workdir(config: str | None) -> str:

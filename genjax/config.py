@@ -17,10 +17,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from genjax.registry import UsageError, nearest
+from genjax.registry import UsageError, nearest, origin
 
 SECTIONS = ("seed", "data", "system", "train")  # that every config has
 OTHERS = ("metrics", "sample")  # that it may have; everything else at the top is an argument of the system
+NAMED = ("data", "system")  # sections that name a function; the others have one of their own
 LAYOUT = 2  # of workdirs; those that an older genjax wrote have no number
 KEPT = {"data": ("batch", "split")}  # keys of a section that stay when its name changes; a size would be another set's
 
@@ -56,16 +57,46 @@ def load_config(name: str) -> ConfigDict:
   if not path.is_file():
     known = shipped_configs()
     raise UsageError(f"no config {where!r}{nearest(path.stem, known)}; shipped: {', '.join(known)}, or give a .py file")
-  get_config = runpy.run_path(str(path)).get("get_config")
-  if get_config is None:
+  if b"\0" in (content := path.read_bytes()):
+    raise UsageError(f"{path}, line {content[: content.index(0)].count(10) + 1}: a NUL byte; is this a Python file?")
+  try:
+    get_config = runpy.run_path(str(path)).get("get_config")
+  except (Exception, SystemExit) as error:  # the file may raise anything; ending is for the command alone
+    raise UsageError(_said_by(path, error)) from error
+  if not callable(get_config):
     raise UsageError(f"{path} has no function get_config")
   try:
     config = get_config(arg) if arg else get_config()
   except (ValueError, KeyError, TypeError) as error:
+    if not arg:
+      raise error if isinstance(error, UsageError) else UsageError(_said_by(path, error)) from error
     raise UsageError(f"{path.name} does not take {arg!r}: {error}") from error
+  except (Exception, SystemExit) as error:
+    raise UsageError(_said_by(path, error)) from error
+  line = f", line {code.co_firstlineno}" if (code := getattr(get_config, "__code__", None)) else ""
+  return _complete(config, f"{path}{line}")
+
+
+def _said_by(path: Path, error: BaseException) -> str:
+  """What the code of a config's file raised, as one line that names a file and a line in it."""
+  said = origin(error)
+  return said if said.startswith(str(path)) else f"{path}: {said}"
+
+
+def _complete(config: Any, at: str) -> ConfigDict:
+  """What get_config at `at` gave, if every config's sections are there. Raises UsageError."""
+  wanted = "configs/winn_digits.py has all that a config needs"
+  if not isinstance(config, ConfigDict | dict):
+    raise UsageError(f"{at}: get_config gives {type(config).__name__}; wanted a ConfigDict; {wanted}")
   missing = [name for name in SECTIONS if name not in config]
   if missing:
-    raise UsageError(f"{path.name} leaves out config.{missing[0]}; configs/winn_digits.py has all that a config needs")
+    raise UsageError(f"{at}: get_config leaves out config.{missing[0]}; {wanted}")
+  for name in (*SECTIONS[1:], *OTHERS):
+    section = config.get(name)
+    if name in config and section is not None and not isinstance(section, ConfigDict | dict):
+      raise UsageError(f"{at}: config.{name} is {section!r}; wanted a section such as {{'name': ...}}; {wanted}")
+    if name in NAMED and isinstance(section, ConfigDict | dict) and "name" not in section:
+      raise UsageError(f"{at}: config.{name} has no name; {wanted}")
   return ConfigDict(config).unlock()
 
 

@@ -4,6 +4,7 @@ Checked  tests/test_run.py
 """
 
 import os
+import traceback
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -12,10 +13,11 @@ from ml_collections import ConfigDict
 
 from genjax import workdir as workdirs
 from genjax.config import OTHERS, SECTIONS, kept_config
-from genjax.core import Experiment, Metric, System
+from genjax.core import Batch, Experiment, Metric, State, System
 from genjax.evaluate import Evaluation
-from genjax.make import Maker, make
-from genjax.registry import UsageError
+from genjax.make import Maker, check_plain, check_range, checked, function_of, is_ours, make
+from genjax.registry import UsageError, origin
+from genjax.train import loop
 from genjax.train.compiled import jit_sample
 
 Allow = Collection[str] | None  # packages whose code names in a config may import; None: any
@@ -32,8 +34,10 @@ def experiment(config: ConfigDict, *, allow: Allow = None) -> Experiment:
     UsageError: one line that names the key.
   """
   missing = [name for name in SECTIONS if config.get(name) is None]
-  if missing or not isinstance(config.seed, int) or config.seed < 0:
-    raise UsageError(f"config.{missing[0]} is missing" if missing else f"config.seed={config.seed}; use 0 or more")
+  if missing:
+    raise UsageError(f"config.{missing[0]} is missing")
+  check_range("seed", checked(config.seed, int, at="config.seed"), at="config.seed")
+  check_plain(loop.train, config.train, at="config.train")
   special = {"weights": _with_weights(allow), "run": _of_another_run(allow)}
   here = {"seed": config.seed, "process": jax.process_index(), "processes": jax.process_count()}
   here |= {"batch": config.data.batch} if "batch" in config.data else {}
@@ -41,7 +45,38 @@ def experiment(config: ConfigDict, *, allow: Allow = None) -> Experiment:
   facts = {**data.facts, "decay_steps": config.train.get("steps")}
   maker = Maker(facts, allow, special)
   beside = {key: config[key] for key in config if key not in (*SECTIONS, *OTHERS)}
-  return Experiment(config, data, make("system", config.system, maker, beside=beside), facts, maker)
+  system = make("system", config.system, maker, beside=beside)
+  sections = {"config.system": config.system, **{f"config.{key}": section for key, section in beside.items()}}
+  return Experiment(config, data, answering(system, sections, allow), facts, maker)
+
+
+def answering(system: System, sections: Mapping[str, Any], allow: Allow = None) -> System:
+  """The system, whose `init` raises UsageError for settings that make no state: one line that names their section.
+
+  A net's settings meet the images when `init` is traced, which is before anything is compiled. What a user's file
+  raises is named with the file and the line.
+
+  Args:
+    system: as `make` gave it.
+    sections: where they stand -> the sections that it was made of.
+    allow: packages whose code names in a config may import; None: any.
+  """
+  classes = {}
+  for at, section in sections.items():
+    if isinstance(section, ConfigDict) and not {"weights", "run"} & set(section.keys()):
+      function = function_of(at.rpartition(".")[2], section, allow, at=at)
+      classes |= {function: at} if isinstance(function, type) else {}
+
+  def init(key: jax.Array, batch: Batch) -> State:
+    try:
+      return system.init(key, batch)
+    except Exception as error:  # JAX, Flax and a user's net have errors of their own
+      selves = [type(frame.f_locals.get("self")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+      at = next((f"{classes[one]}: " for one in reversed(selves) if one in classes), "")
+      text = str(error) if type(error) is ValueError and is_ours(system.init) else origin(error)
+      raise UsageError(f"{at}{text}") from error
+
+  return system._replace(init=init)
 
 
 def metrics_of(it: Experiment, *, seed: int | None = None) -> Evaluation:

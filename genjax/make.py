@@ -17,7 +17,8 @@ from typing import Any, Literal, NamedTuple
 from ml_collections import ConfigDict
 
 from genjax import registry
-from genjax.registry import UsageError, nearest
+from genjax.ranges import complaint
+from genjax.registry import UsageError, nearest, origin
 
 OF_THE_DATA = ("shape", "target_shape", "classes", "ways", "vocabulary", "length")  # a section cannot say otherwise
 _OF_FLAX = ("parent", "name")  # fields of every flax module
@@ -72,6 +73,10 @@ def make(
     raise
   except (ValueError, TypeError, OSError) as error:
     raise UsageError(f"{at}: {error}") from error
+  except (Exception, SystemExit) as error:
+    if is_ours(function):
+      raise
+    raise UsageError(f"{at}: {origin(error)}") from error
 
 
 def function_of(kind: str, section: Mapping[str, Any], allow: Collection[str] | None = None, *, at: str) -> Callable:
@@ -94,6 +99,11 @@ def parameters(function: Callable) -> dict[str, inspect.Parameter]:
   hidden = _OF_FLAX if hasattr(function, "apply") and hasattr(function, "init") else ()
   variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
   return {name: it for name, it in known.items() if it.kind not in variadic and name not in hidden}
+
+
+def is_ours(function: Callable) -> bool:
+  """Whether a function is of genjax: its arguments mean what ranges.py says of their names."""
+  return str(getattr(function, "__module__", "")).partition(".")[0] == "genjax"
 
 
 def arguments(
@@ -120,6 +130,8 @@ def arguments(
       given[key] = make(key, value, maker, at=place)
     else:
       given[key] = checked(value, hints.get(key, Any), at=place)
+      if is_ours(function):
+        check_range(key, given[key], at=place)
   return given | _filled(known, given, maker.facts, name, at)
 
 
@@ -161,6 +173,21 @@ def checked(value: Any, hint: Any, *, at: str) -> Any:
   if not fits:
     raise UsageError(f"{at}={plain(value)!r} is no {spelled(hint)}")
   return result
+
+
+def check_range(name: str, value: Any, *, at: str) -> None:
+  """Raises UsageError for a number that no argument of this name may be given."""
+  if wanted := complaint(name, value):
+    raise UsageError(f"{at}={plain(value)!r}; use {wanted}")
+
+
+def check_plain(function: Callable, section: Mapping[str, Any], *, at: str) -> None:
+  """Raises UsageError for a key of a section that its function does not take, or a value of a wrong type or range."""
+  known, hints = parameters(function), _hints(function)
+  for key, value in section.items():
+    if key not in known:
+      raise UsageError(f"no key {at}.{key}{nearest(key, known)}")
+    check_range(key, checked(value, hints.get(key, Any), at=f"{at}.{key}"), at=f"{at}.{key}")
 
 
 def _fit(value: Any, hint: Any) -> tuple[bool, Any]:

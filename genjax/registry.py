@@ -8,6 +8,8 @@ Checked  tests/test_registry.py
 
 import difflib
 import importlib
+import os
+import traceback
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -173,10 +175,8 @@ def resolve(kind: str, name: str, allow: Collection[str] | None = None) -> Any:
     raise ForbiddenName(f"{name!r} is code outside genjax; if you trust it, say --allow {package}")
   try:
     return load(name)
-  except ImportError as error:
-    raise UnknownName(f"{name!r} cannot be imported: {error}") from error
-  except AttributeError as error:
-    raise UnknownName(f"{name!r}: {error}") from error
+  except (Exception, SystemExit) as error:  # a user's file may raise anything
+    raise UnknownName(f"{name!r} cannot be imported: {origin(error)}") from error
 
 
 def load(home: str) -> Any:
@@ -189,3 +189,27 @@ def nearest(word: str, known: Iterable[str]) -> str:
   """ "; did you mean WORD?", or nothing where no known word is near."""
   near = difflib.get_close_matches(word, list(known), 1, 0.5)
   return f"; did you mean {near[0]}?" if near else ""
+
+
+def origin(error: BaseException) -> str:
+  """An error of somebody's file as one line: the file, the line in it, and what was raised there."""
+  if isinstance(error, SyntaxError) and error.filename:
+    return f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+  frames = traceback.extract_tb(error.__traceback__)
+  theirs = [frame for frame in frames if os.path.isfile(frame.filename) and not _is_library(frame.filename)]
+  where = f"{theirs[-1].filename}, line {theirs[-1].lineno}: " if theirs else ""
+  said = " ".join(str(error).split())
+  return f"{where}{type(error).__name__}{f': {said}' if said else ''}"
+
+
+def _is_library(file: str) -> bool:
+  """Whether a file belongs to Python, to an installed package or to genjax: where a user has nothing to put right."""
+  ours = os.path.dirname(os.path.abspath(__file__)) + os.sep
+  shipped = os.path.join(ours, "configs", "")
+  inside = os.path.abspath(file)
+  python = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+  return (
+    "site-packages" in inside
+    or inside.startswith(python)
+    or (inside.startswith(ours) and not inside.startswith(shipped))
+  )

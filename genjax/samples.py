@@ -3,6 +3,7 @@
 Checked  tests/test_run.py
 """
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from genjax.registry import UsageError
 from genjax.train.files import save_png
 from genjax.train.mesh import batch_sharding, make_mesh, replicated
 
+MOST_BYTES = 4 * 2**30  # of the float32 examples of one command
 LATENT_OPTIONS = ("truncation", "interpolate", "mix")
 
 
@@ -41,10 +43,25 @@ def check(it: Experiment, options: Mapping[str, Any]) -> None:
     raise UsageError(f"--to is for systems that translate; system {name} does not")
   if not {"sample", "translate"} & set(views):
     raise UsageError(f"system {name} has no samples; its views are {', '.join(views) or 'none'}")
-  if options.get("n", 1) < 1:
-    raise UsageError(f"--n {options['n']}; at least 1")
   if it.config.get("sample") and not {"stages", "score"} & set(views):
     raise UsageError(f"config.sample needs the view 'score'; system {name} has {', '.join(views)}")
+  shape = tuple(it.facts.get("shape") or (it.facts.get("length", 1),))
+  if it.config.get("sample"):
+    _generator(it)
+    sides = np.broadcast_to(it.config.sample.get("size") or shape[:2], 2)
+    shape = (*sides.tolist(), *shape[2:])
+  drawn, bytes_of_one = _drawn(options), 4 * math.prod(shape)
+  if drawn * bytes_of_one > MOST_BYTES:
+    raise UsageError(
+      f"{drawn:,} samples take {drawn * bytes_of_one / 2**30:,.0f} GiB; "
+      f"{max(1, MOST_BYTES // bytes_of_one):,} go into one command: use a smaller --n, and several --seed"
+    )
+
+
+def _drawn(options: Mapping[str, Any]) -> int:
+  """Examples that the options make, at the least."""
+  n = options.get("n", 1)
+  return n * n if options.get("mix") else n * options.get("interpolate", 1)
 
 
 def samples(it: Experiment, key: jax.Array, state: Any, options: Mapping[str, Any]) -> Samples:
@@ -82,8 +99,7 @@ def _translated(it: Experiment, state: Any, n: int, to: str) -> Samples:
 
 def _canvas(it: Experiment) -> Callable[[jax.Array, Any, int], jax.Array]:
   """(key, state, n) -> pictures of the size of section `sample`; the work of each is split over the devices."""
-  made = {name: make(name, it.config[name], it.maker) for name in ("noise", "sampler") if name in it.config}
-  generate = make("sample", it.config.sample, it.maker._replace(facts={**it.facts, **made}))
+  generate = _generator(it)
   views, mesh = it.system.views, make_mesh()
 
   def stages(state: Any) -> Any:
@@ -96,6 +112,12 @@ def _canvas(it: Experiment) -> Callable[[jax.Array, Any, int], jax.Array]:
   return lambda key, state, n: call(key, jax.device_put(state, replicated(mesh)), n)
 
 
+def _generator(it: Experiment) -> Callable:
+  """What section `sample` names, with the noise and the sampler of the run. Raises UsageError."""
+  made = {name: make(name, it.config[name], it.maker) for name in ("noise", "sampler") if name in it.config}
+  return make("sample", it.config.sample, it.maker._replace(facts={**it.facts, **made}))
+
+
 def by_latents(latents: Any, options: Mapping[str, Any]) -> tuple[Callable[[Any], Any], int | None]:
   """key -> images of --truncation, --interpolate or --mix, and the columns of their grid.
 
@@ -103,7 +125,7 @@ def by_latents(latents: Any, options: Mapping[str, Any]) -> tuple[Callable[[Any]
     UsageError: numbers that make no picture, or a generator of one style to be mixed.
   """
   psi, across, mix = options.get("truncation", 1.0), options.get("interpolate"), options.get("mix", False)
-  if psi < 0 or (across is not None and (across < 2 or mix)):
+  if not 0 <= psi < math.inf or (across is not None and (across < 2 or mix)):
     raise UsageError("--truncation takes 0 or more, --interpolate 2 or more; --mix is another picture")
   if mix and latents.styles < 2:
     raise UsageError("--mix is for generators whose images are made of several w; this one has one style")

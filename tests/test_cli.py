@@ -9,9 +9,8 @@ from ml_collections import ConfigDict
 
 from genjax import cli
 from genjax.cli import main, parse
-from genjax.config import LAYOUT, config_folder, load_config, override, shipped_configs
+from genjax.config import LAYOUT, config_folder, override, shipped_configs
 from genjax.help import HELP
-from genjax.registry import UsageError
 
 DIGITS = ["train", "--config", "winn_digits"]
 
@@ -98,20 +97,37 @@ def test_a_config_is_needed_where_no_workdir_has_one(capsys, tmp_path):
   assert "no config.json" in capsys.readouterr().err
 
 
-def test_a_file_without_get_config_is_named(tmp_path):
-  path = tmp_path / "empty.py"
-  path.write_text("x = 1\n")
-  with pytest.raises(UsageError, match="no function get_config"):
-    load_config(str(path))
+GIVES = "from ml_collections import ConfigDict\ndef get_config():\n  return "
+FILES = {  # what a config's file holds -> where the line says the mistake is, and which
+  b"x = 1\n": (None, "no function get_config"),
+  b"get_config = 3\n": (None, "no function get_config"),
+  b"x = 1\ndef get_config(:\n": (2, "SyntaxError: "),
+  b"x = 1\nx = \0\n": (2, "a NUL byte"),
+  b"x = 1\ny = '\xff'\n": (2, "SyntaxError: "),
+  b"x = 1\nimport nowhere_at_all\n": (2, "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+  b"\n\nraise RuntimeError('not\\ntoday')\n": (3, "RuntimeError: not today"),
+  b"import sys\nsys.exit(0)\n": (2, "SystemExit: 0"),
+  b"import sys\ndef get_config():\n  sys.exit(0)\n": (3, "SystemExit: 0"),
+  b"def get_config():\n  return 1 / 0\n": (2, "ZeroDivisionError: division by zero"),
+  b"def get_config():\n  return {}['x']\n": (2, "KeyError: 'x'"),
+  b"def get_config(arg):\n  return 1\n": (None, "TypeError: get_config() missing 1 required"),
+  b"\ndef get_config():\n  pass\n": (2, "get_config gives NoneType; wanted a ConfigDict"),
+  f"{GIVES}{{'seed': 0, 'data': {{'name': 'ring'}}}}\n".encode(): (2, "leaves out config.system"),
+  f"{GIVES}{{'seed': 0, 'data': 5, 'system': {{'name': 'gan'}}, 'train': {{}}}}\n".encode(): (2, "config.data is 5"),
+  f"{GIVES}{{'seed': 0, 'data': {{}}, 'system': {{'name': 'gan'}}, 'train': {{}}}}\n".encode(): (2, "data has no name"),
+}
 
 
-def test_a_config_without_a_section_is_named(tmp_path):
-  path = tmp_path / "short.py"
-  path.write_text(
-    "from ml_collections import ConfigDict\ndef get_config():\n  return ConfigDict({'seed': 0, 'data': {}})\n"
-  )
-  with pytest.raises(UsageError, match=r"short\.py leaves out config\.system"):
-    load_config(str(path))
+def test_a_mistake_in_a_configs_file_is_one_line_with_the_file_and_the_line(tmp_path, capsys):
+  path = tmp_path / "mine.py"
+  for content, (number, part) in FILES.items():
+    path.write_bytes(content)
+    assert main(["train", "--config", str(path), "--workdir", str(tmp_path / "w")]) == 2, content
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1, line
+    assert line.startswith(f"genjax: {path}" + (f", line {number}: " if number else "")), line
+    assert part in line, line
+  assert not (tmp_path / "w").exists()
 
 
 def kept(tmp_path, **more):

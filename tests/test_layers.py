@@ -35,11 +35,11 @@ MAY_IMPORT = {  # layer -> layers, besides itself
 }
 TOP = {  # file of genjax/ -> its layer
   "core": ("core",),
-  "make": ("make", "registry", "config", "help"),
+  "make": ("make", "ranges", "registry", "config", "help"),
   "cli": ("cli",),
   "run": ("run", "experiment", "evaluate", "samples", "workdir", "convert", "__init__"),
 }
-WITHOUT_JAX = ("make", "registry", "config", "help", "cli")
+WITHOUT_JAX = ("make", "ranges", "registry", "config", "help", "cli")
 HOMES = {  # library -> the folders and files where it is at home
   "tensorflow_datasets": ("data",),
   "grain": ("data",),

@@ -31,3 +31,19 @@ def test_a_wrong_name_is_answered_with_the_nearest():
     registry.resolve("net", "covnet")
   with pytest.raises(registry.UnknownName, match="did you mean wgan_gp"):
     registry.resolve("objective", "wgan_gpp")
+
+
+@pytest.mark.parametrize(
+  ("content", "said"),
+  [
+    ("import sys\nsys.exit(0)\n", "SystemExit: 0"),
+    ("x = 1\nx.y\n", "AttributeError: "),
+    ("\ndef (\n", "SyntaxError: "),
+  ],
+)
+def test_a_module_that_cannot_be_imported_is_answered_with_its_file_and_line(tmp_path, monkeypatch, content, said):
+  name = f"broken_{said[:4].lower()}"
+  (tmp_path / f"{name}.py").write_text(content)
+  monkeypatch.syspath_prepend(tmp_path)
+  with pytest.raises(registry.UnknownName, match=rf"cannot be imported: .*{name}\.py, line 2: {said}"):
+    registry.resolve("net", f"{name}:Net")

@@ -10,6 +10,7 @@ Checked  tests/data/test_folder.py
 import functools
 import hashlib
 import os
+import stat
 import warnings
 
 import numpy as np
@@ -89,12 +90,17 @@ def _sliced(names: list[str], split: str) -> list[str]:
   return [names[index] for index in np.sort(np.argsort(words, kind="stable")[start:stop])]
 
 
+def _shown(name: str) -> str:
+  """A name as it can be printed; another than `name` only where that is not UTF-8."""
+  return name.encode("utf-8", "backslashreplace").decode()
+
+
 def _labels(names: list[str]) -> tuple[list[int] | None, tuple[str, ...]]:
   folders = sorted({name.split("/")[0] for name in names if "/" in name})
   if len(folders) < 2 or not all("/" in name for name in names):
     return None, ()
   numbers = {folder: number for number, folder in enumerate(folders)}
-  return [numbers[name.split("/")[0]] for name in names], tuple(folders)
+  return [numbers[name.split("/")[0]] for name in names], tuple(map(_shown, folders))
 
 
 def _native(path: str, names: list[str], need_size: bool) -> tuple[int, int, int]:
@@ -137,8 +143,15 @@ def _extent(picture: Image.Image, name: str) -> tuple[int, int]:
 
 def _open(path: str, name: str) -> Image.Image:
   """Open without decoding; whatever is wrong with the file becomes an UnreadableImage that names it."""
+  shown, file = _shown(name), os.path.join(path, name)
+  if shown != name:
+    raise UnreadableImage(f"{shown} (its name is not UTF-8; rename it)")
   try:
-    picture = Image.open(os.path.join(path, name), formats=_formats())
+    if not stat.S_ISREG(os.stat(file).st_mode):  # opening a pipe waits for whoever writes into it
+      raise UnreadableImage(f"{name} (no regular file)")
+    picture = Image.open(file, formats=_formats())
+  except UnreadableImage:
+    raise
   except Image.UnidentifiedImageError:
     raise UnreadableImage(f"{name} (not an image, or damaged)") from None
   except Exception as error:  # PIL's readers raise almost anything on damaged files
@@ -168,5 +181,14 @@ def _digest(path: str, names: list[str], split: str, size: int | None, shape: tu
   """sha256 of names and lengths of the files and of what is made of them: cheap, and blind to edits of equal length."""
   digest = hashlib.sha256(repr((split, size, shape)).encode())
   for name in names:
-    digest.update(f"{name}\0{os.path.getsize(os.path.join(path, name))}\n".encode())
+    line = f"{name}\0{_length(os.path.join(path, name))}\n"
+    digest.update(line.encode("utf-8", "surrogateescape"))
   return digest.hexdigest()
+
+
+def _length(file: str) -> int:
+  """Bytes of a file; -1 of a link that leads nowhere."""
+  try:
+    return os.path.getsize(file)
+  except OSError:
+    return -1

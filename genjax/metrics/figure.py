@@ -17,6 +17,7 @@ from genjax.metrics.nearest import nearest
 from genjax.metrics.pixels import paired
 
 _SHOWN = 8  # a side of the sample grid, and images in a row of pairs
+_CHOICE_SEED = 0  # of the training images that are shown
 
 
 def draw(
@@ -32,7 +33,8 @@ def draw(
   Args:
     path: local or gs://.
     images: samples.
-    real: training images; those that are nearest to the first samples, in pixels, are shown below them.
+    real: training images. As many are drawn at random, the same in every figure of a set; those that are nearest to the
+      first samples, in pixels, are shown below them.
     curve: (step, Frechet distance), as evaluated during training.
     anchors: Frechet distances to read the curve against, by name.
     number: the final distance with its card.
@@ -46,7 +48,8 @@ def draw(
   FigureCanvasAgg(figure)
   left, right = figure.subplots(2, 2, height_ratios=(2, 1.15), squeeze=False)
   tiles(left[0], pixels[: _SHOWN**2], _SHOWN, f"samples (the first {min(len(pixels), _SHOWN**2)}, not chosen)")
-  tiles(left[1], real[: _SHOWN**2], _SHOWN, "training images")
+  chosen = np.random.default_rng(_CHOICE_SEED).permutation(len(real))[: _SHOWN**2]
+  tiles(left[1], real[chosen], _SHOWN, f"training images ({len(chosen)} drawn at random)")
   pairs = np.concatenate([pixels[:_SHOWN], real[closest]])
   tiles(right[0], pairs, _SHOWN, "samples above, the nearest training image below each")
   axis = right[1]

@@ -82,7 +82,7 @@ def frechet(
     return {"frechet": distance(real.extractor, pixels, real.reference, ema=ema, seed=seed)}
 
   def check(data: Dataset) -> None:
-    images(data)
+    _check_sides(images(data)[0], extractor)
 
   return Metric(("sample",), measure, {"frechet": "lower"}, check)
 
@@ -117,7 +117,7 @@ def frechet_anchors(
     return dict(remembered(data))
 
   def check(data: Dataset) -> None:
-    images(data)
+    _check_sides(images(data)[0], extractor)
 
   return Metric((), measure, dict.fromkeys(("real", "pixel_gaussian", "noise"), "neither"), check)
 
@@ -145,6 +145,13 @@ def _check_settings(samples: int, extractor: Features | Callable | None) -> None
   complete = all(hasattr(extractor, name) for name in ("features", "description", "digest"))
   if not (extractor is None or complete or callable(extractor)):
     raise ValueError(f"extractor {extractor!r}; wanted metrics.frechet.Features, or a function of images")
+
+
+def _check_sides(train: Split, extractor: Features | Callable | None) -> None:
+  """Raises ValueError for points, of which this file's own extractors make no features."""
+  height, width = train.examples["image"].shape[1:3]
+  if extractor is None and min(height, width) < 2:
+    raise ValueError(f"{train.name} has images of {height}x{width}; a Frechet distance needs 2x2, or an extractor")
 
 
 def _images(data: Dataset, train_split: str, split: str) -> tuple[Split, Split]:

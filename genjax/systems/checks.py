@@ -27,6 +27,13 @@ def check_average(ema: float) -> None:
     raise ValueError(f"ema {ema} is not in [0, 1)")
 
 
+def check_shares(shares: Mapping[str, float]) -> None:
+  """Raises ValueError for a decay or another share outside [0, 1)."""
+  for name, share in shares.items():
+    if not 0 <= share < 1:
+      raise ValueError(f"{name} {share}; use 0 or more and less than 1")
+
+
 def check_words(words: Mapping[str, tuple[str, ...]]) -> None:
   """Raises ValueError for a word that is not among its choices; name -> (word, choice, choice, ...)."""
   for name, (word, *choices) in words.items():

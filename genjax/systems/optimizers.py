@@ -16,13 +16,14 @@ its steps, so that `decay_steps`, `warmup_steps` and `drops` count steps of the 
     rule = optimizer(5)  # an optax.GradientTransformation for five updates a step
 """
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
 import jax.numpy as jnp
 import optax
 
-from genjax.systems.checks import check_words
+from genjax.systems.checks import check_shares, check_words
 
 Optimizer = Callable[..., optax.GradientTransformation]  # (updates_per_step: int = 1, *, unrolled: bool = False)
 Schedule = Literal["constant", "linear", "cosine", "steps"]
@@ -62,6 +63,7 @@ def adam(
   """
   scheduled = _scheduled(learning_rate, schedule, decay_steps, warmup_steps, drops)
   _check_changes(clip_norm, weight_decay)
+  check_shares({"b1": b1, "b2": b2})
 
   def build(updates_per_step: int = 1, *, unrolled: bool = False) -> optax.GradientTransformation:
     moments = {"b1": b1, "b2": b2, "eps": eps, "eps_root": UNROLLED if unrolled else 0.0}
@@ -103,6 +105,7 @@ def rmsprop(
   """
   scheduled = _scheduled(learning_rate, schedule, decay_steps, warmup_steps, drops)
   _check_changes(clip_norm, weight_decay)
+  check_shares({"decay": decay, "momentum": momentum})
 
   def build(updates_per_step: int = 1, *, unrolled: bool = False) -> optax.GradientTransformation:
     moved = unrolled and not eps_in_sqrt
@@ -143,6 +146,7 @@ def sgd(
   """
   scheduled = _scheduled(learning_rate, schedule, decay_steps, warmup_steps, drops)
   _check_changes(clip_norm, weight_decay)
+  check_shares({"momentum": momentum})
 
   def build(updates_per_step: int = 1, *, unrolled: bool = False) -> optax.GradientTransformation:
     del unrolled  # a linear rule has a derivative everywhere
@@ -156,12 +160,12 @@ def _scheduled(
   peak: float, schedule: Schedule, decay_steps: int | None, warmup_steps: int, drops: Drops
 ) -> Callable[[int], float | optax.Schedule]:
   """Updates per step -> the learning rate: a number, or a function of the count of updates. Raises ValueError."""
-  if not peak > 0:
+  if not 0 < peak < math.inf:
     raise ValueError(f"learning_rate {peak}; use a number above 0")
   check_words({"schedule": (schedule, "constant", "linear", "cosine", "steps")})
   if warmup_steps < 0:
     raise ValueError(f"warmup_steps {warmup_steps}; use 0 for none, or more")
-  if schedule in ("linear", "cosine") and (decay_steps is None or decay_steps < 1):
+  if (decay_steps is not None and decay_steps < 1) or (decay_steps is None and schedule in ("linear", "cosine")):
     raise ValueError(f"schedule {schedule!r} with decay_steps {decay_steps}; set decay_steps to at least 1")
   if drops and schedule != "steps":
     raise ValueError(f"drops {drops} with schedule {schedule!r}; use schedule='steps', or drops=()")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from genjax.data import image_set, load
 from genjax.data import images as datasets
-from genjax.data import load
 from genjax.data.folder import folder_source
 
 
@@ -91,29 +91,40 @@ def _damaged(tmp_path):
   (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
   (tmp_path / "empty.jpg").write_bytes(b"")
   (tmp_path / "text.png").write_text("<html>not found</html>")
+  os.symlink("nowhere.png", tmp_path / "lost.png")
+  os.mkfifo(tmp_path / "pipe.png")  # opening it would wait for ever
+  _save(tmp_path / "good6.png", noise)
+  os.rename(os.fsencode(tmp_path / "good6.png"), os.fsencode(tmp_path) + b"/a\xff.png")
   (tmp_path / "notes.txt").write_text("other kinds of file are passed over")
   (tmp_path / ".hidden.png").write_text("so are hidden ones")
   return tmp_path
 
 
 @pytest.mark.parametrize("size", [None, 8])
-def test_unreadable_files_are_left_out_and_named_in_one_line(tmp_path, caplog, size):
+def test_unreadable_files_are_left_out_and_named_in_one_line(tmp_path, caplog, size, monkeypatch):
+  monkeypatch.setattr(image_set, "NAMED_FAILURES", 6)
   images = load("folder", path=str(_damaged(tmp_path)), size=size)
   assert len(images.images) == 6
   (record,) = caplog.records
   assert record.name == "genjax"
   assert record.levelname == "WARNING"
-  assert record.message.startswith("folder: 3 of 9 images are unreadable: cut.png (")
-  assert "empty.jpg (" in record.message
-  assert "text.png (not an image, or damaged)" in record.message
+  assert record.message.startswith(r"folder: 6 of 12 images are unreadable: a\udcff.png (its name is not UTF-8")
+  for part in (
+    "cut.png (",
+    "empty.jpg (",
+    "lost.png (FileNotFound",
+    "pipe.png (no regular file)",
+    "text.png (not an image",
+  ):
+    assert part in record.message
 
 
 def test_a_stream_of_a_damaged_folder_goes_on(tmp_path, caplog):
   form = {"path": str(_damaged(tmp_path)), "size": 8, "channels": 3, "split": "train[:100%]"}
-  data = datasets.folder(batch=9, in_memory=False, **form)
-  assert data.facts["describe"] == "folder: 9 images of 8x8x3, no labels, read from disk"
-  assert data.batch(0)["image"].shape == (9, 8, 8, 3)
-  assert len(caplog.records) == 3
+  data = datasets.folder(batch=12, in_memory=False, **form)
+  assert data.facts["describe"] == "folder: 12 images of 8x8x3, no labels, read from disk"
+  assert data.batch(0)["image"].shape == (12, 8, 8, 3)
+  assert len(caplog.records) == 6
 
 
 def test_only_damaged_files_is_an_error(tmp_path):

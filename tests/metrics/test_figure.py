@@ -39,6 +39,18 @@ def test_below_each_sample_stands_the_training_image_that_is_nearest(tmp_path, m
   np.testing.assert_array_equal(shown["samples"], np.concatenate([samples, real[[7, 0, 13]]]))
 
 
+def test_the_training_images_of_a_set_sorted_by_class_are_of_all_classes_and_always_the_same(tmp_path, monkeypatch):
+  shown = []
+  monkeypatch.setattr(figure, "tiles", lambda axis, images, columns, title: shown.append((title.split()[0], images)))
+  real = np.repeat(np.arange(10, dtype=np.uint8), 100)[:, None, None, None]
+  for _ in range(2):
+    draw(tmp_path / "figure.png", real[:3], real, [], {}, NUMBER)
+  first, again = (images for title, images in shown if title == "training")
+  assert len(first) == 64
+  assert len(np.unique(first)) == 10
+  np.testing.assert_array_equal(first, again)
+
+
 def test_the_caption_says_how_the_number_was_made():
   text = caption(NUMBER)
   for part in ("3.25", "10 samples", "20 images of digits/test", "ema True", "seed 4", "c0ffeec0ffee", "8 bit"):

@@ -149,6 +149,7 @@ def test_a_constant_learning_rate_adds_nothing_to_the_state():
     ({"schedule": "exponential"}, "schedule 'exponential'; use 'constant', 'linear', 'cosine' or 'steps'"),
     ({"schedule": "linear"}, "set decay_steps"),
     ({"schedule": "cosine", "decay_steps": 0}, "set decay_steps"),
+    ({"decay_steps": -5}, "decay_steps -5"),
     ({"drops": ((5, 0.1),)}, "schedule='steps'"),
     ({"schedule": "steps", "drops": ((5, 0.1), (3, 0.1))}, "rise"),
     ({"clip_norm": 0.0}, "clip_norm 0.0"),
@@ -159,3 +160,11 @@ def test_a_constant_learning_rate_adds_nothing_to_the_state():
 def test_settings_out_of_range_are_refused_when_the_optimizer_is_built(name, settings, message):
   with pytest.raises(ValueError, match=message):
     OPTIMIZERS[name](**settings)
+
+
+@pytest.mark.parametrize(
+  ("rule", "settings"), [(adam, {"b1": 2.0}), (adam, {"b2": 1.0}), (rmsprop, {"decay": -0.1}), (sgd, {"momentum": 1.5})]
+)
+def test_a_decay_is_a_share(rule, settings):
+  with pytest.raises(ValueError, match="use 0 or more and less than 1"):
+    rule(**settings)
