@@ -141,8 +141,10 @@ def restored(
   target = jax.tree.map(
     lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes, shardings
   )
-  checkpoints = Checkpoints(folder, keep=1_000_000)  # reading removes none
+  checkpoints = Checkpoints(folder, keep=None)
   try:
+    if isinstance(step, int) and step not in checkpoints.steps():
+      raise UsageError(f"no checkpoint of step {step} in {folder}; there are {checkpoints.steps()}")
     state = checkpoints.restore(target, None if best else step)
   finally:
     checkpoints.close()

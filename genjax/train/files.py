@@ -3,11 +3,9 @@
 Checked  tests/train/test_log.py
 """
 
-import contextlib
 import io
 import json
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -15,7 +13,7 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
-from genjax.train.errors import StorageError
+from genjax.train.storage import storage_errors
 
 
 def read_metrics(path: str | os.PathLike) -> list[dict[str, Any]]:
@@ -47,11 +45,6 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
   write_whole(path, (json.dumps(value, indent=2, default=_plain) + "\n").encode())
 
 
-def is_local(path: str | os.PathLike) -> bool:
-  """Whether a path is of this machine's own file system: there a file can grow, in a bucket (gs://) it cannot."""
-  return "://" not in str(path)
-
-
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
   """Writes a file beside its place and moves it there; makes the folder. Raises StorageError."""
   path = epath.Path(path)
@@ -67,19 +60,6 @@ def save_png(path: str | os.PathLike, pixels: np.ndarray) -> None:
   content = io.BytesIO()
   Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(content, format="PNG")
   write_whole(path, content.getvalue())
-
-
-@contextlib.contextmanager
-def storage_errors(path: Any) -> Iterator[None]:
-  """Raises an OSError of the block as a StorageError, one line that names the path."""
-  try:
-    yield
-  except StorageError:
-    raise
-  except OSError as error:
-    raise StorageError(
-      f"cannot write {path}: {error.strerror or error}; make room, or choose another --workdir"
-    ) from error
 
 
 def _plain(value: Any) -> Any:

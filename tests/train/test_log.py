@@ -134,7 +134,7 @@ def test_a_value_without_a_json_form_is_refused_and_the_old_file_stays(tmp_path)
 
 def test_a_file_in_the_way_of_the_workdir_is_one_clear_line(tmp_path):
   (tmp_path / "run").write_text("in the way")
-  with pytest.raises(StorageError, match=r"cannot write .*run.*; make room, or choose another --workdir"):
+  with pytest.raises(StorageError, match=r"cannot write .*run.*; .* missing or a file: .* choose another --workdir"):
     opened(tmp_path / "run")
   with pytest.raises(StorageError, match="cannot write"):
     write_json(tmp_path / "run" / "config.json", {})
