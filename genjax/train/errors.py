@@ -28,6 +28,12 @@ class StorageError(RunError, OSError):
   """The workdir cannot be written: full disk, missing permission, a file in the way."""
 
 
+class WorkdirInUse(RunError, OSError):
+  """Another run is writing in the workdir."""
+
+  exit_code = 2
+
+
 class Diverged(RunError, FloatingPointError):
   """A loss or a parameter became NaN or infinite.
 

@@ -5,6 +5,7 @@ Checked  tests/train/test_log.py
 
 import io
 import json
+import logging
 import os
 from typing import Any
 
@@ -15,23 +16,33 @@ from PIL import Image
 
 from genjax.train.storage import storage_errors
 
+_LOG = logging.getLogger("genjax")
+_SHOWN = 5  # damaged lines named in a message
+
 
 def read_metrics(path: str | os.PathLike) -> list[dict[str, Any]]:
-  """All complete lines of a metrics.jsonl, in order; a last line cut short by a killed run is left out.
+  """All sound lines of a metrics.jsonl, in order.
 
-  Raises:
-    ValueError: if a line before the last is not JSON.
+  A last line cut short by a killed run is left out without a word. Damaged lines before it are left out as well, and
+  a warning names them: the checkpoints do not depend on the log.
   """
-  lines = epath.Path(path).read_text().splitlines()
-  rows = []
-  for number, line in enumerate(lines, start=1):
-    try:
-      row = json.loads(line)
-      rows.append({"step": int(row["step"]), **row})
-    except (ValueError, KeyError, TypeError) as error:
-      if number < len(lines):
-        raise ValueError(f"line {number} of {path} is not a JSON object with a step: {line[:80]!r}") from error
-  return rows
+  lines = [line for line in epath.Path(path).read_bytes().split(b"\n") if line.strip()]
+  rows = [_row(line) for line in lines]
+  damaged = [number for number, row in enumerate(rows[:-1], start=1) if row is None]
+  if damaged:
+    some = ", ".join(map(str, damaged[:_SHOWN])) + (", ..." if len(damaged) > _SHOWN else "")
+    first = lines[damaged[0] - 1][:60].decode(errors="backslashreplace")
+    _LOG.warning("%s: left out %d damaged line(s), number %s, such as %r", path, len(damaged), some, first)
+  return [row for row in rows if row is not None]
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+  """A line of metrics, or None for one that is no JSON object with a whole step."""
+  try:
+    row = json.loads(line)
+  except ValueError:  # a byte that is no UTF-8 too
+    return None
+  return row if isinstance(row, dict) and type(row.get("step")) is int else None
 
 
 def read_json(path: str | os.PathLike) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genjax.train.errors import StorageError
+from genjax.train.errors import RunError, StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EPERM, errno.EACCES, errno.EROFS}
@@ -30,7 +30,7 @@ def storage_errors(path: Any) -> Iterator[None]:
   """Raises an OSError of the block as a StorageError, one line that names the path."""
   try:
     yield
-  except StorageError:
+  except RunError:
     raise
   except OSError as error:
     raise StorageError(f"cannot write {path}: {error.strerror or error}; {advice(error, path)}") from error
