@@ -23,12 +23,12 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from genjax.core import State
-from genjax.train.errors import CheckpointMismatch, StorageError
+from genjax.train.errors import CheckpointMismatch, StorageError, advice, reason
+from genjax.train.files import is_local, probe
 from genjax.train.fingerprint import Fingerprints, fingerprints
 from genjax.train.paths import named_leaves
 from genjax.train.processes import all_say, barrier, first_says
 from genjax.train.record import compare, record_of, sealed, unsealed, verified
-from genjax.train.storage import advice, is_local, probe, reason
 
 _LOG = logging.getLogger("genjax")
 BEST = "best"  # folder of the state with the best evaluation, beside that of the newest

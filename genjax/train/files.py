@@ -7,6 +7,8 @@ import io
 import json
 import logging
 import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,7 +16,7 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
-from genjax.train.storage import storage_errors
+from genjax.train.errors import storage_errors
 
 _LOG = logging.getLogger("genjax")
 _SHOWN = 5  # damaged lines named in a message
@@ -54,6 +56,16 @@ def read_json(path: str | os.PathLike) -> Any:
 def write_json(path: str | os.PathLike, value: Any) -> None:
   """Writes a file that a reader sees whole or not at all. Raises StorageError if it cannot."""
   write_whole(path, (json.dumps(value, indent=2, default=_plain) + "\n").encode())
+
+
+def is_local(path: Any) -> bool:
+  """Whether a path is of this machine's own file system: there a file can grow, in a bucket (gs://) it cannot."""
+  return "://" not in str(path)
+
+
+def probe(folder: Any) -> None:
+  """Makes and removes a folder in a local folder. Raises OSError where that is refused."""
+  Path(tempfile.mkdtemp(prefix=".probe-", dir=str(folder))).rmdir()
 
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:

@@ -24,9 +24,9 @@ from typing import Any
 
 import jax
 
-from genjax.train.errors import RunError, StorageError, WorkdirInUse
+from genjax.train.errors import RunError, StorageError, WorkdirInUse, storage_errors
+from genjax.train.files import is_local
 from genjax.train.processes import first_says
-from genjax.train.storage import is_local, storage_errors
 
 _LOG = logging.getLogger("genjax")
 _NAME = "run.lock"

@@ -18,8 +18,8 @@ import jax
 import numpy as np
 from etils import epath
 
-from genjax.train.files import read_json, read_metrics, save_png, write_json, write_whole
-from genjax.train.storage import is_local, storage_errors
+from genjax.train.errors import storage_errors
+from genjax.train.files import is_local, read_json, read_metrics, save_png, write_json, write_whole
 from genjax.train.tensorboard import Events, open_events
 from genjax.train.terminal import open_terminal
 

@@ -32,7 +32,7 @@ from genjax.train.checkpoint import Checkpoints
 from genjax.train.compiled import Outcome, jit_parts, jit_sample, joined, means, read_outcome
 from genjax.train.curves import curves
 from genjax.train.due import Run, artefacts, best_of, closing, save
-from genjax.train.errors import Interrupted, StorageError
+from genjax.train.errors import Interrupted, StorageError, advice
 from genjax.train.estimate import brief, first_call, opening
 from genjax.train.evaluation import Evaluator
 from genjax.train.lock import locked
@@ -44,7 +44,6 @@ from genjax.train.processes import greatest
 from genjax.train.schedule import Every, is_due, is_time
 from genjax.train.signals import Clock, Watchdog, stop_signals
 from genjax.train.start import abstract_state, fresh, restored, shardings_of
-from genjax.train.storage import advice
 from genjax.train.terminal import say
 
 

@@ -5,8 +5,7 @@ import os
 
 import pytest
 
-from genjax.train.errors import StorageError
-from genjax.train.storage import advice, reason, storage_errors
+from genjax.train.errors import StorageError, advice, reason, storage_errors
 
 
 @pytest.mark.parametrize(
