@@ -151,6 +151,7 @@ class Checkpoints:
     logging.getLogger("absl").addFilter(_is_news)
     if self._keep is None:
       return ocp.CheckpointManager(self._directory, options=ocp.CheckpointManagerOptions(read_only=True, create=False))
+    _drop_late_calls()
     try:
       _sweep(self._directory)
       remote = not is_local(self._directory)
@@ -245,6 +246,22 @@ def _sweep(directory: epath.Path) -> None:
 def _is_news(line: logging.LogRecord) -> bool:
   """Orbax logs a trace of every failure that it also raises; the raised one is enough."""
   return not (line.exc_info and "orbax" in line.pathname)
+
+
+def _drop_late_calls() -> None:
+  """Keeps off the terminal what the other writes of a failed save call back when its event loop is closed already."""
+  before = sys.unraisablehook
+  if getattr(before, "drops_late_calls", False):
+    return
+
+  def hook(lost):
+    if str(lost.exc_value) == "Event loop is closed":
+      _LOG.debug("after a save had failed: %s", lost.exc_value)
+    else:
+      before(lost)
+
+  hook.drops_late_calls = True
+  sys.unraisablehook = hook
 
 
 @contextlib.contextmanager

@@ -43,6 +43,12 @@ class StorageError(RunError, OSError):
   """The workdir cannot be written: full disk, missing permission, a file in the way."""
 
 
+class NoWorkdir(StorageError):
+  """The workdir cannot be made; it is raised before anything is compiled."""
+
+  exit_code = 2
+
+
 class WorkdirInUse(RunError, OSError):
   """Another run is writing in the workdir."""
 

@@ -32,7 +32,7 @@ from genjax.train.checkpoint import Checkpoints
 from genjax.train.compiled import Outcome, jit_parts, jit_sample, joined, means, read_outcome
 from genjax.train.curves import curves
 from genjax.train.due import Run, artefacts, best_of, closing, save
-from genjax.train.errors import Interrupted, StorageError, advice
+from genjax.train.errors import Interrupted, NoWorkdir, advice
 from genjax.train.estimate import brief, first_call, opening
 from genjax.train.evaluation import Evaluator
 from genjax.train.lock import locked
@@ -279,5 +279,5 @@ def _made(workdir: str | epath.PathLike) -> epath.Path:
   try:
     path.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise StorageError(f"cannot make workdir {path}: {error.strerror or error}; {advice(error, path)}") from error
+    raise NoWorkdir(f"cannot make workdir {path}: {error.strerror or error}; {advice(error, path)}") from error
   return path

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import types
 from pathlib import Path
 
 import jax
@@ -17,6 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from genjax.train import checkpoint
 from genjax.train.checkpoint import Checkpoints
 from genjax.train.errors import CheckpointMismatch, StorageError
 from genjax.train.fingerprint import fingerprints
@@ -319,6 +321,15 @@ def test_a_reader_takes_what_is_there_now_when_the_run_removes_a_checkpoint_mean
   reader.close()
   assert step == 3
   assert_same_bits(state, state_of(3))
+
+
+def test_late_calls_of_a_failed_save_are_no_news_and_other_lost_errors_are(monkeypatch):
+  seen = []
+  monkeypatch.setattr(sys, "unraisablehook", seen.append)
+  checkpoint._drop_late_calls()
+  for words in ("Event loop is closed", "another"):
+    sys.unraisablehook(types.SimpleNamespace(exc_value=RuntimeError(words)))
+  assert [str(lost.exc_value) for lost in seen] == ["another"]
 
 
 def test_keeping_none_is_refused(tmp_path):
