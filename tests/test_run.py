@@ -243,13 +243,17 @@ def test_how_pictures_are_drawn_from_a_run_does_not_make_it_another(tmp_path):
   assert not workdirs.holds(config, tmp_path)
 
 
-def test_a_workdir_is_anothers_only_once_something_was_trained_in_it(tmp_path):
+def test_a_workdir_is_anothers_only_once_something_was_trained_in_it(tmp_path, caplog):
   workdirs.claim(small_config(), tmp_path, [])  # of a command that stopped before its first line
   other = small_config(**{"optimizer.learning_rate": 0.5})
   assert workdirs.refuse_another(other, tmp_path) == []
   (tmp_path / "metrics.jsonl").write_text('{"step": 2}\n')
   with pytest.raises(UsageError, match=r"holds another run: config.optimizer.learning_rate is 0.0003 there"):
     workdirs.refuse_another(other, tmp_path)
+  assert not caplog.messages
+  (tmp_path / "config.json").unlink()
+  assert workdirs.refuse_another(other, tmp_path) == []
+  assert "was trained before, but has no config.json" in caplog.text
 
 
 OWN_NET = """

@@ -85,7 +85,9 @@ def train(
     system: takes what `data.prepare` gives. Its state has an int32 `step`; metrics are scalars; every float in the
       state is always finite.
     data: its `batch` gives this process's share of a step, the same at every call; `show` makes a file of samples.
-    workdir: gets metrics.jsonl, samples/, tensorboard/, checkpoints/, curves.png; gs:// works, without TensorBoard.
+    workdir: gets metrics.jsonl, samples/, tensorboard/, checkpoints/, curves.png; gs:// works, without TensorBoard and
+      without a lock (lock.py). Another system is refused where its state has other leaves; another objective of the
+      same state cannot be seen here: genjax.run.train compares the configs, a script of your own has to know.
     key: typed PRNG key; the root of everything random.
     steps: in the whole run, those of earlier attempts included.
     steps_per_call: steps in one compiled call; `steps` and all of the `_every` must be multiples of it.
