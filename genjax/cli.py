@@ -3,9 +3,11 @@
 Checked  tests/test_cli.py, tests/test_run.py
 """
 
+import contextlib
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,10 +73,27 @@ def main(argv: list[str] | None = None) -> int:
     if request.command == "objectives":  # no JAX, but for one row
       show(_objectives(request.options.get("row")))
       return 0
+    function = load("genjax.studies.command:study") if request.command == "study" else None
+    return load("genjax.run:command")(request, function)
   except UsageError as error:
     return fail(error, 2)
-  function = load("genjax.studies.command:study") if request.command == "study" else None
-  return load("genjax.run:command")(request, function)
+  except KeyboardInterrupt:
+    return fail("stopped by Ctrl-C at once: what was not saved is lost, the newest checkpoint stays", 130)
+
+
+def console() -> None:
+  """The process of a command: after an error it ends at once, without waiting for what other threads still do."""
+  code = main()
+  for stream in (sys.stdout, sys.stderr):
+    try:
+      if stream is not None:
+        stream.flush()
+    except (OSError, ValueError):
+      os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+  others = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
+  if code and others:
+    os._exit(code)
+  sys.exit(code)
 
 
 def show(text: str) -> None:
@@ -85,9 +104,10 @@ def show(text: str) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def fail(error: Exception, code: int) -> int:
+def fail(error: Exception | str, code: int) -> int:
   """An error as one line on stderr, and its exit code."""
-  print("genjax: " + " ".join(str(error).split()), file=sys.stderr)
+  with contextlib.suppress(OSError):
+    print("genjax: " + " ".join(str(error).split()), file=sys.stderr, flush=True)
   return code
 
 
@@ -128,6 +148,10 @@ def parse(argv: list[str]) -> Request:
   workdir = given.get("workdir") or _default_workdir(given.get("config"))
   config = load_config(given["config"]) if "config" in given else kept_config(workdir) if workdir else None
   if config is None:
+    if "workdir" in given and "://" not in workdir and not os.path.isdir(workdir):
+      raise UsageError(
+        f"the workdir {workdir} does not exist; train first: genjax train --config ... --workdir {workdir}"
+      )
     where = f"there is no config.json in {workdir}, so --config" if workdir else "--config"
     raise UsageError(f"{where} is missing; shipped configs: {', '.join(shipped_configs())}")
   override(config, overrides)
@@ -216,4 +240,4 @@ def _default_workdir(config: str | None) -> str:
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  console()

@@ -117,19 +117,34 @@ def kept_config(workdir: str) -> ConfigDict | None:
   if not path.is_file():
     return None
   try:
-    kept = json.loads(path.read_text())
-    layout = kept.pop("layout", 1)
-    config = ConfigDict(kept)
-  except (OSError, ValueError, AttributeError, TypeError) as error:
-    raise UsageError(f"{path} cannot be read ({error}); give --config") from error
-  check_layout(layout, workdir)
-  return config.unlock()
+    content = path.read_bytes()
+  except OSError as error:
+    raise UsageError(f"{path} cannot be read ({error.strerror or error})") from error
+  return ConfigDict(parsed_config(content, str(path))).unlock()
 
 
-def check_layout(layout: Any, workdir: str) -> None:
-  """Raises UsageError for a workdir that another layout of genjax wrote."""
-  if layout != LAYOUT:
-    raise UsageError(f"{workdir} was written by an older genjax, which this one cannot read; choose another --workdir")
+def parsed_config(content: bytes, path: str) -> dict[str, Any]:
+  """The config in a config.json.
+
+  Raises:
+    UsageError: the file is damaged, of another program, or of an older genjax.
+  """
+  try:
+    kept = json.loads(content)
+  except ValueError:
+    kept = None
+  if not isinstance(kept, dict):
+    what = "is empty" if not content.strip() else f"holds no config: {content[:30].decode(errors='replace')!r}"
+    raise UsageError(
+      f"{path} {what}; the checkpoints beside it do not depend on it: delete it, and say --config and the "
+      "--config.KEY=VALUE of that run"
+    )
+  missing = [name for name in SECTIONS if name not in kept]
+  if missing:
+    raise UsageError(f"{path} is no config of genjax: it has no {', '.join(missing)}; choose another --workdir")
+  if kept.pop("layout", 1) != LAYOUT:
+    raise UsageError(f"{path} was written by an older genjax, which this one cannot read; choose another --workdir")
+  return kept
 
 
 def override(config: ConfigDict, overrides: Sequence[tuple[str, str]]) -> None:

@@ -36,6 +36,10 @@ HELP = {
                 without it only train.steps, train.*_every, train.keep, train.samples, metrics and sample may differ
   --init-from   workdir of another run with the same nets; a new run starts from its newest weights
   --quiet       nothing on the terminal
+
+A second command in the workdir of a live run is refused (exit code 2), by its run.lock. In a bucket (gs://) no
+lock can be had, so keep two runs apart there. Ctrl-C and SIGTERM save and stop within seconds (130, 143), or after the
+one step that is under way. sample, evaluate and encode only read, also beside a live run.
 """,
   "sample": f"""genjax sample: draws examples from the newest checkpoint of a workdir.
 

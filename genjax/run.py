@@ -25,9 +25,10 @@ from genjax.samples import check as check_samples
 from genjax.samples import samples, write
 from genjax.train import bench as benches
 from genjax.train import loop
-from genjax.train.errors import RunError
+from genjax.train.errors import RunError, advice, reason
 from genjax.train.files import read_metrics, write_json
 from genjax.train.mesh import make_mesh
+from genjax.train.terminal import answer, say
 
 
 def train(
@@ -84,7 +85,7 @@ def train(
   if jax.process_index() == 0:
     write_json(os.path.join(workdir, "summary.json"), summary)
     if not quiet:
-      print(last_words(summary, workdir))
+      say(last_words(summary, workdir))
   return summary
 
 
@@ -169,7 +170,12 @@ def command(request: Any, function: Callable[[Any], None] | None = None) -> int:
     code, text = 2, str(error)
   except RunError as error:
     code, text = error.exit_code, str(error)
-  print("genjax: " + " ".join(text.split()), file=sys.stderr)
+  except OSError as error:
+    where = getattr(error, "filename", None)
+    if where is None or error.errno is None:  # a bug, not a file that the system refuses
+      raise
+    code, text = 1, f"{where}: {reason(error)}; {advice(error, where)}"
+  say("genjax: " + " ".join(text.split()), to=sys.stderr)
   return code
 
 
@@ -195,7 +201,7 @@ def _sample(request: Any) -> None:
   state, step = workdirs.restored(it.system, it.data, request.workdir, options.get("step"), seed=it.config.seed)
   drawn = samples(it, jax.random.key(options.get("seed", 0)), state, options)
   written = write(it, drawn, out)
-  print(f"{len(drawn.examples)} examples of step {step} in {written}")
+  answer(f"{len(drawn.examples)} examples of step {step} in {written}")
 
 
 def _evaluate(request: Any) -> None:
@@ -208,7 +214,7 @@ def _evaluate(request: Any) -> None:
   numbers = measure(
     evaluation, jax.random.key(seed), state, it.data, it.system.views, sampler(it.system, make_mesh(jax.devices()[:1]))
   )
-  print(json.dumps({"step": step, "metrics": cards(numbers)}, indent=2))
+  answer(json.dumps({"step": step, "metrics": cards(numbers)}, indent=2))
 
 
 def _encode(request: Any) -> None:
@@ -226,7 +232,7 @@ def _encode(request: Any) -> None:
   features = encoded(it, state, split.examples)
   os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
   np.savez_compressed(out, features=features, **{k: v for k, v in split.examples.items() if k == "label"})
-  print(f"{features.shape[0]} features of {features.shape[1:]} of step {step}, {split.name}, in {out}")
+  answer(f"{features.shape[0]} features of {features.shape[1:]} of step {step}, {split.name}, in {out}")
 
 
 def _is_picture(it: Experiment) -> bool:
@@ -256,13 +262,13 @@ def _bench(request: Any) -> None:
     seconds=request.options.get("seconds", 10.0),
     samples=request.config.train.get("samples", 64),
   )
-  print(json.dumps(report.to_dict(), indent=2) if request.options.get("json") else benches.table(report))
+  answer(json.dumps(report.to_dict(), indent=2) if request.options.get("json") else benches.table(report))
 
 
 def _convert(request: Any) -> None:
   from genjax.convert import convert
 
-  print(convert(*(request.options[key] for key in ("from", "net", "out"))))
+  answer(convert(*(request.options[key] for key in ("from", "net", "out"))))
 
 
 COMMANDS = {

@@ -20,6 +20,7 @@ from genjax.ops.canvas import Stage
 from genjax.registry import UsageError
 from genjax.train.files import save_png
 from genjax.train.mesh import batch_sharding, make_mesh, replicated
+from genjax.train.terminal import say
 
 MOST_BYTES = 4 * 2**30  # of the float32 examples of one command
 LATENT_OPTIONS = ("truncation", "interpolate", "mix")
@@ -130,7 +131,7 @@ def by_latents(latents: Any, options: Mapping[str, Any]) -> tuple[Callable[[Any]
   if mix and latents.styles < 2:
     raise UsageError("--mix is for generators whose images are made of several w; this one has one style")
   if psi != 1:
-    print("truncated " + ("towards the mean of w" if latents.has_w else f"by latents times {psi:g}: no w here"))
+    say("truncated " + ("towards the mean of w" if latents.has_w else f"by latents times {psi:g}: no w here"))
   rows = options.get("n", 64 if across is None and not mix else 8)
   if across is not None:
     return lambda key: draw.interpolated(key, latents, rows, across, psi), across

@@ -8,6 +8,7 @@ Checked  tests/test_run.py
 
 import fnmatch
 import json
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,7 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from genjax.config import LAYOUT, check_layout
+from genjax.config import LAYOUT, parsed_config
 from genjax.core import Dataset, System, named_key, prepared
 from genjax.make import plain
 from genjax.registry import UsageError
@@ -24,6 +25,7 @@ from genjax.train.checkpoint import BEST, Checkpoints
 from genjax.train.files import read_json, read_metrics, write_json
 from genjax.train.mesh import make_mesh, place, state_shardings
 
+_LOG = logging.getLogger("genjax")
 MAY_DIFFER = (
   "sample",
   "sample.*",
@@ -49,11 +51,17 @@ def holds(config: ConfigDict, workdir: str | os.PathLike) -> bool:
 
 
 def kept(workdir: str | os.PathLike) -> dict[str, Any] | None:
-  """The config of a workdir, local or gs://, as JSON; None where there is none. Raises UsageError for an older one."""
-  theirs = read_json(os.path.join(workdir, "config.json"))
-  if theirs is not None:
-    check_layout(theirs.pop("layout", 1), workdir)
-  return theirs
+  """The config of a workdir, local or gs://, as JSON; None where there is none. Raises UsageError for a damaged one."""
+  path = epath.Path(workdir) / "config.json"
+  return parsed_config(path.read_bytes(), str(path)) if path.exists() else None
+
+
+def is_trained(workdir: str | os.PathLike) -> bool:
+  """Whether a run has left a line of metrics or a checkpoint; a command that was refused has left neither."""
+  log, checkpoints = epath.Path(workdir) / "metrics.jsonl", epath.Path(workdir) / "checkpoints"
+  if log.exists() and log.stat().length:
+    return True
+  return checkpoints.is_dir() and any(path.name.isdigit() for path in checkpoints.iterdir())
 
 
 def changes(theirs: Mapping[str, Any], config: ConfigDict) -> list[tuple[str, Any, Any]]:
@@ -77,7 +85,9 @@ def refuse_another(config: ConfigDict, workdir: str | os.PathLike, *, go_on: boo
     UsageError: they differ and `go_on` is not set; names them.
   """
   theirs = kept(workdir)
-  rows = [] if theirs is None else changes(theirs, config)
+  if theirs is None and is_trained(workdir):
+    _LOG.warning("%s was trained before, but has no config.json: that it was with this config is not checked", workdir)
+  rows = [] if theirs is None or not is_trained(workdir) else changes(theirs, config)
   if rows and not go_on:
     text = "; ".join(f"config.{key} is {old} there and {new} here" for key, old, new in rows)
     raise UsageError(
@@ -98,8 +108,19 @@ def claim(config: ConfigDict, workdir: str | os.PathLike, changed: list[tuple]) 
     path = os.path.join(workdir, "continued.json")
     rows = read_metrics(os.path.join(workdir, "metrics.jsonl"))
     entry = {"step": rows[-1]["step"] if rows else 0, "changed": {key: [old, new] for key, old, new in changed}}
-    write_json(path, [*(read_json(path) or []), entry])
+    write_json(path, [*_entries(path), entry])
   write_json(os.path.join(workdir, "config.json"), {**as_json(config), "layout": LAYOUT})
+
+
+def _entries(path: str) -> list[Any]:
+  """What continued.json holds so far; a damaged one is left out with a warning."""
+  try:
+    entries = read_json(path)
+  except ValueError:
+    entries = "?"
+  if entries is not None and not isinstance(entries, list):
+    _LOG.warning("%s was damaged and is written anew, without its former entries", path)
+  return entries if isinstance(entries, list) else []
 
 
 def restored(
@@ -141,8 +162,10 @@ def restored(
   target = jax.tree.map(
     lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes, shardings
   )
-  checkpoints = Checkpoints(folder, keep=1_000_000)  # reading removes none
+  checkpoints = Checkpoints(folder, keep=None)
   try:
+    if isinstance(step, int) and step not in checkpoints.steps():
+      raise UsageError(f"no checkpoint of step {step} in {folder}; there are {checkpoints.steps()}")
     state = checkpoints.restore(target, None if best else step)
   finally:
     checkpoints.close()

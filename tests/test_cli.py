@@ -151,6 +151,46 @@ def test_a_workdir_of_another_layout_is_refused_in_one_line(tmp_path, capsys):
   assert line.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+  ("content", "part"),
+  [
+    (b"", "is empty; the checkpoints beside it do not depend on it: delete it, and say --config"),
+    (b"[1]", "holds no config: '[1]'"),
+    (b'{"seed": 1, \xff', "holds no config"),
+    (b"{}", "is no config of genjax: it has no seed, data, system, train; choose another --workdir"),
+    (b'{"name": "another program", "data": 1}', "it has no seed, system, train"),
+  ],
+)
+def test_an_unusable_config_of_a_workdir_is_one_line(tmp_path, capsys, content, part):
+  (tmp_path / "config.json").write_bytes(content)
+  assert main(["sample", "--workdir", str(tmp_path)]) == 2
+  line = capsys.readouterr().err
+  assert part in line
+  assert line.count("\n") == 1
+
+
+def test_a_workdir_that_does_not_exist_is_said_to_be_missing(tmp_path, capsys):
+  assert main(["sample", "--workdir", str(tmp_path / "missing")]) == 2
+  assert "missing does not exist; train first" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_one_line_and_130(monkeypatch, capsys):
+  def stopped(request, function):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(cli, "load", lambda name: stopped)
+  assert main(DIGITS) == 130
+  assert capsys.readouterr().err == (
+    "genjax: stopped by Ctrl-C at once: what was not saved is lost, the newest checkpoint stays\n"
+  )
+
+
+def test_after_an_error_the_process_ends_though_a_thread_still_waits():
+  code = "import threading, time; from genjax import cli; cli.main = lambda: 7"
+  code += "; threading.Thread(target=time.sleep, args=(1000,)).start(); cli.console()"
+  assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 7
+
+
 def test_code_of_a_workdirs_config_needs_leave_and_code_of_the_command_does_not(tmp_path):
   workdir = kept(tmp_path)
   assert parse(["train", "--workdir", workdir]).allow == frozenset()

@@ -121,7 +121,7 @@ def test_sample_writes_a_grid_an_archive_and_a_folder(workdir, tmp_path):
 def test_sample_takes_an_older_step_and_refuses_one_that_is_not_there(workdir, capsys):
   assert main(["sample", "--workdir", str(workdir), "--n", "1", "--step", "2"]) == 0
   assert "step 2" in capsys.readouterr().out
-  assert main(["sample", "--workdir", str(workdir), "--n", "1", "--step", "3"]) != 0
+  assert main(["sample", "--workdir", str(workdir), "--n", "1", "--step", "3"]) == 2
   assert "no checkpoint of step 3" in capsys.readouterr().err
 
 
@@ -241,6 +241,19 @@ def test_how_pictures_are_drawn_from_a_run_does_not_make_it_another(tmp_path):
   assert workdirs.holds(config, tmp_path)
   override(config, [("optimizer.learning_rate", "0.5")])
   assert not workdirs.holds(config, tmp_path)
+
+
+def test_a_workdir_is_anothers_only_once_something_was_trained_in_it(tmp_path, caplog):
+  workdirs.claim(small_config(), tmp_path, [])  # of a command that stopped before its first line
+  other = small_config(**{"optimizer.learning_rate": 0.5})
+  assert workdirs.refuse_another(other, tmp_path) == []
+  (tmp_path / "metrics.jsonl").write_text('{"step": 2}\n')
+  with pytest.raises(UsageError, match=r"holds another run: config.optimizer.learning_rate is 0.0003 there"):
+    workdirs.refuse_another(other, tmp_path)
+  assert not caplog.messages
+  (tmp_path / "config.json").unlink()
+  assert workdirs.refuse_another(other, tmp_path) == []
+  assert "was trained before, but has no config.json" in caplog.text
 
 
 OWN_NET = """

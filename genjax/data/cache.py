@@ -3,12 +3,15 @@
 Checked  tests/data/test_digits.py, tests/data/test_cifar100.py
 """
 
+import logging
 import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 
 import numpy as np
+
+_LOG = logging.getLogger("genjax")
 
 
 def cache_dir() -> str:
@@ -31,13 +34,22 @@ def cache_dir() -> str:
 def kept_arrays(file: str, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
   """The arrays of an .npz file; made and written there where it is missing or damaged.
 
-  It is written elsewhere and then renamed: several processes may do this at once.
+  It is written elsewhere and then renamed: several processes may do this at once. Where it cannot be written (a full
+  disk), a warning says so, and the arrays are made anew the next time.
   """
   try:
     with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as opened:
       return dict(opened)
   except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # not there, or not as it was written
     arrays = dict(make())
+  try:
+    _keep(file, arrays)
+  except OSError as error:
+    _LOG.warning("%s is not kept and will be made again: %s", file, error.strerror or error)
+  return arrays
+
+
+def _keep(file: str, arrays: Mapping[str, np.ndarray]) -> None:
   handle, scratch = tempfile.mkstemp(prefix=".keeping-", dir=os.path.dirname(file))
   try:
     with os.fdopen(handle, "wb") as opened:
@@ -46,4 +58,3 @@ def kept_arrays(file: str, make: Callable[[], Mapping[str, np.ndarray]]) -> dict
   except BaseException:
     os.unlink(scratch)
     raise
-  return arrays

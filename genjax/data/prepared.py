@@ -10,6 +10,8 @@ import difflib
 import functools
 import hashlib
 import io
+import json
+import logging
 import os
 import re
 import shutil
@@ -26,6 +28,7 @@ from genjax.data.quiet import quiet
 if TYPE_CHECKING:
   import tensorflow_datasets as tfds
 
+_LOG = logging.getLogger("genjax")
 _NAME = re.compile(r"(?P<set>\w+)(/(?P<config>[\w.+-]+))?(:(?P<version>\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _INFO = "dataset_info.json"
@@ -35,6 +38,15 @@ _preparing = threading.Lock()
 def is_prepared(path: str) -> bool:
   """Whether `path` is itself the version folder of a prepared set."""
   return os.path.isfile(os.path.join(path, _INFO))
+
+
+def _is_sound(path: str) -> bool:
+  """Whether what TFDS says of a set can be read."""
+  try:
+    with open(os.path.join(path, _INFO), "rb") as file:
+      return isinstance(json.load(file), dict)
+  except (OSError, ValueError):
+    return False
 
 
 def find_prepared(name: str, data_dir: str | None = None, *, own: tuple[str, ...] = ()) -> str:
@@ -113,6 +125,8 @@ def prepared_source(
     ValueError: not array_record, no such split, no image feature, or images of several sizes and no size is asked for.
   """
   check_request(size, channels)
+  if is_prepared(folder) and not _is_sound(folder):
+    raise ValueError(f"{os.path.join(folder, _INFO)} is empty or damaged; delete {folder} and prepare {name} again")
   with quiet():
     import tensorflow_datasets as tfds
 
@@ -191,8 +205,11 @@ def prepare_own(builder_class: "type[tfds.core.GeneratorBasedBuilder]", *, name:
   parts = (name, *([config] if config else []), str(builder_class.VERSION))
   final = os.path.join(root, *parts)
   with _preparing:
-    if is_prepared(final):
+    if _is_sound(final):
       return final
+    if os.path.lexists(final):
+      _LOG.warning("%s is damaged; it is prepared again", final)
+      shutil.rmtree(final, ignore_errors=True)
     try:
       scratch = tempfile.mkdtemp(prefix=".preparing-", dir=root)
       try:
@@ -205,7 +222,7 @@ def prepare_own(builder_class: "type[tfds.core.GeneratorBasedBuilder]", *, name:
         _rename(os.path.join(scratch, *parts), final)
       finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # array_record says RuntimeError of a full disk
       raise OSError(
         f'"{name}" cannot be written into the cache ({error}); set GENJAX_CACHE to another folder'
       ) from error
@@ -226,5 +243,5 @@ def _rename(made: str, final: str) -> None:
   try:
     os.rename(made, final)
   except OSError:
-    if not is_prepared(final):  # another process was first otherwise, with the same content
+    if not _is_sound(final):  # another process was first otherwise, with the same content
       raise

@@ -8,6 +8,7 @@ from typing import Any
 
 from genjax.registry import UsageError, load
 from genjax.studies import STUDIES
+from genjax.train.terminal import answer
 
 
 def study(request: Any) -> None:
@@ -23,4 +24,4 @@ def study(request: Any) -> None:
       if "base" not in inspect.signature(function).parameters:
         raise UsageError(f"study {options['name']} has configs of its own; it takes no --config")
       more[name] = options[option]
-  print(function(request.workdir, seeds=seeds, quiet=options.get("quiet", False), **more))
+  answer(function(request.workdir, seeds=seeds, quiet=options.get("quiet", False), **more))

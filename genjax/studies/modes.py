@@ -18,6 +18,7 @@ from typing import Any
 from genjax.objectives.rows import ROWS
 from genjax.studies.pictures import write
 from genjax.studies.runs import kept, settings
+from genjax.train.terminal import say
 
 MIXTURES = {"ring": 8, "grid": 25}  # number of modes
 PLAYED = tuple(name for name, row in ROWS.items() if row.needs)
@@ -55,7 +56,7 @@ def modes(
       of_row = dict(zip(MIXTURES, each, strict=True))
       kept(workdir, row, of_row)
       if not quiet:
-        print(table({mixture: {row: one} for mixture, one in of_row.items()}).splitlines()[-1], flush=True)
+        say(table({mixture: {row: one} for mixture, one in of_row.items()}).splitlines()[-1])
     for mixture in MIXTURES:
       values[mixture][row] = of_row[mixture]
   for mixture in MIXTURES:

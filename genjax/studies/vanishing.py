@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 
 from genjax.studies.pictures import write
 from genjax.studies.runs import kept, settings
+from genjax.train.terminal import say
 
 ROWS = ("minimax", "non_saturating", "wgan_gp")
 
@@ -61,7 +62,7 @@ def vanishing(
     for row in rows:
       norms[row].append(curves[row].tolist())
       if not quiet:
-        print(f"{row}, seed {seed}: {curves[row][0]:.3g} at first, {curves[row][-1]:.3g} at last", flush=True)
+        say(f"{row}, seed {seed}: {curves[row][0]:.3g} at first, {curves[row][-1]:.3g} at last")
   kept(workdir, "vanishing", {"steps": at.tolist(), "norms": norms})
   write(os.path.join(workdir, "vanishing.png"), draw(at, {row: np.asarray(values) for row, values in norms.items()}))
   return table(at, norms)

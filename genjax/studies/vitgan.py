@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from genjax.studies.pictures import write
 from genjax.studies.runs import kept, settings
+from genjax.train.terminal import say
 
 ROWS = {"R1": "r1", "SN": "sn", "L2 + ISN": "l2-isn"}  # arguments of vitgan_digits
 STEPS = ((0.0, False), (0.0, True), (10.0, False), (10.0, True))  # weight of bCR, and remat
@@ -56,7 +57,7 @@ def gradients(
       value = measured(word, seeds=seeds, steps=steps, overrides=overrides)
       kept(workdir, word, value)
       if not quiet:
-        print(f"{name}: Frechet distances {[round(number, 1) for number in value['frechet']]}", flush=True)
+        say(f"{name}: Frechet distances {[round(number, 1) for number in value['frechet']]}")
     results[name] = {key: numbers[:seeds] for key, numbers in value.items()}
   kept(workdir, "vitgan_gradients", results)
   figure = draw({name: value["norms"] for name, value in results.items()})
@@ -172,7 +173,7 @@ def memory(
       {"bcr": weight > 0, "remat": remat, **{key: report[key] for key in ("step_ms", "step_flops", "memory")}}
     )
     if not quiet:
-      print(f"bCR {weight > 0}, remat {remat}: {report['step_ms']:.0f} ms a step", flush=True)
+      say(f"bCR {weight > 0}, remat {remat}: {report['step_ms']:.0f} ms a step")
   images = report["examples"]
   kept(workdir, "memory", {"rows": rows, "device": report["device_kind"], "cpu": report["cpu"], "images": images})
   return cost_table(rows, f"{base}, {images} images a step, {report['devices']} x {report['device_kind']}")

@@ -2,42 +2,37 @@
 
 Orbax restores flipped bits without a word. So every save carries a record of each leaf (path, shape, dtype, 64-bit
 fingerprint of the bits on the device), and a restored state must have the same fingerprints. A checkpoint that fails is
-moved to `<directory>_bad/`, never deleted, and the one before it is used.
+moved to `<directory>_bad/`, never deleted, and the one before it is used. Whoever only reads changes nothing at all:
+another process may be writing there at the same time.
 
 Departs  Orbax: the state is saved as a flat {path: leaf}; empty leaves, which Orbax refuses, are made anew; errors of
-         background writes come out of `check`, and the manager is rebuilt after one, because it forgets the good steps.
+         background writes come out of `check`, and the manager is rebuilt after one, because it forgets the good steps;
+         whether a folder can be made is tried before each save, for Orbax's threads wait minutes for one that cannot.
 Checked  tests/train/test_checkpoint.py
 """
 
 import contextlib
-import errno
 import gc
-import hashlib
-import json
 import logging
-import re
-import shutil
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
 
-from genjax.core import Array, State
-from genjax.train.errors import CheckpointMismatch, StorageError
+from genjax.core import State
+from genjax.train.errors import CheckpointMismatch, StorageError, advice, reason
+from genjax.train.files import is_local, probe
 from genjax.train.fingerprint import Fingerprints, fingerprints
 from genjax.train.paths import named_leaves
-from genjax.train.processes import all_say, barrier
+from genjax.train.processes import all_say, barrier, first_says
+from genjax.train.record import compare, record_of, sealed, unsealed, verified
 
 _LOG = logging.getLogger("genjax")
 BEST = "best"  # folder of the state with the best evaluation, beside that of the newest
 _RECORD = "fingerprints"  # the part of a checkpoint that holds the record of its leaves
-_SHOWN = 5  # differing leaves named in a message
-_LONG = 160  # letters of somebody else's message that still read as one line
 _DRAIN_S = 0.05  # reads that are still under way when one fails end within this time on a local disk
 # Trouble with reading that says nothing of what was written: moving the checkpoint aside would be wrong.
 _NOT_ITS_FAULT = (PermissionError, ConnectionError, TimeoutError, MemoryError)
@@ -47,15 +42,15 @@ class Checkpoints:
   """A folder of checkpoints, one sub-folder a step, of which the newest `keep` stay.
 
   Args:
-    directory: local path or gs://; made if missing. Leftovers of a killed save are removed.
-    keep: how many to keep, at least 1; 2 or more leave something to fall back on.
+    directory: local path or gs://. A writer makes it if it is missing, and removes the leftovers of a killed save.
+    keep: how many to keep, at least 1; 2 or more leave something to fall back on. None: this one only reads.
 
   Raises:
     StorageError: if the directory cannot be made or written.
   """
 
-  def __init__(self, directory: str | epath.PathLike, *, keep: int = 3):
-    if keep < 1:
+  def __init__(self, directory: str | epath.PathLike, *, keep: int | None):
+    if keep is not None and keep < 1:
       raise ValueError(f"keep={keep} checkpoints; keep at least 1 (config.train.keep)")
     self._keep = keep
     # A relative local path would make Orbax raise.
@@ -78,9 +73,10 @@ class Checkpoints:
       StorageError: if this save cannot start or the one before it failed.
     """
     leaves = named_leaves(state)
-    record = _seal(_record(leaves, known or fingerprints(state)))
+    record = sealed(record_of(leaves, known or fingerprints(state)))
     kept = {name: leaf for name, leaf in leaves.items() if leaf.size}
     args = ocp.args.Composite(state=ocp.args.StandardSave(kept), **{_RECORD: ocp.args.JsonSave(record)})
+    self._probe()
     try:
       self._manager.wait_until_finished()
       started = self._manager.save(step, args=args, force=True)
@@ -122,7 +118,7 @@ class Checkpoints:
     Args:
       abstract_state: tree of `jax.ShapeDtypeStruct`, each with the sharding that is wanted now; it may differ from that
         of the writer, also in the number of devices.
-      step: None for the newest that is sound; unsound ones on the way are reported and moved aside.
+      step: None for the newest that is sound; unsound ones on the way are reported, and moved aside by a writer.
 
     Returns:
       (state, step), every leaf in a buffer of its own so that it can be donated; None if there is no sound checkpoint.
@@ -137,24 +133,46 @@ class Checkpoints:
       state, fault = self._read(candidate, abstract_state)
       if all_say(fault is None):
         return state, candidate
+      if self._keep is None and not (self._directory / str(candidate)).exists():
+        return self._restore_again(abstract_state, step)
       fault = fault or "another process could not read it"
-      moved = self._move_aside(candidate)
+      moved = "" if self._keep is None else f"; moved to {self._move_aside(candidate)}"
       if step is not None:
-        raise StorageError(f"checkpoint of step {step} is damaged ({fault}); moved to {moved}")
-      _LOG.warning("checkpoint of step %d is damaged (%s); moved to %s, trying the one before", candidate, fault, moved)
+        raise StorageError(f"checkpoint of step {step} is damaged ({fault}){moved}")
+      _LOG.warning("checkpoint of step %d is damaged (%s)%s, trying the one before", candidate, fault, moved)
     return None
+
+  def _restore_again(self, abstract_state: State, step: int | None) -> tuple[State, int] | None:
+    """Reads what is there now: the run that writes here has removed a checkpoint while it was read."""
+    self._manager.reload()
+    return self.restore(abstract_state, step)
 
   def _open(self) -> ocp.CheckpointManager:
     logging.getLogger("absl").addFilter(_is_news)
-    remote = "://" in str(self._directory)
+    if self._keep is None:
+      return ocp.CheckpointManager(self._directory, options=ocp.CheckpointManagerOptions(read_only=True, create=False))
+    _drop_late_calls()
     try:
       _sweep(self._directory)
+      remote = not is_local(self._directory)
       options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, create=True, cleanup_tmp_directories=remote)
       return ocp.CheckpointManager(self._directory, options=options)
     except OSError as error:
       raise StorageError(
-        f"cannot write checkpoints to {self._directory}: {_reason(error)}; make room, or choose another --workdir"
+        f"cannot write checkpoints to {self._directory}: {reason(error)}; {advice(error, self._directory)}"
       ) from error
+
+  def _probe(self) -> None:
+    """Raises StorageError, on all processes, where process 0 could not make the folder of a checkpoint."""
+    fault: OSError | None = None
+    if jax.process_index() == 0 and is_local(self._directory):
+      try:
+        probe(self._directory)
+      except OSError as error:
+        fault = error
+    if not first_says(fault is None):
+      fault = fault or OSError("process 0 may not write")
+      raise StorageError(f"a checkpoint could not be written: {self._state_of_things(fault)}") from fault
 
   def _read(self, step: int, abstract_state: State) -> tuple[State | None, str | None]:
     """Returns (state, None), or (None, what is wrong with the checkpoint in a few words)."""
@@ -166,25 +184,25 @@ class Checkpoints:
       )
     try:
       with _hushed():
-        sealed = self._manager.restore(step, args=ocp.args.Composite(**{_RECORD: ocp.args.JsonRestore()}))[_RECORD]
-      record = _unseal(sealed)
+        read = self._manager.restore(step, args=ocp.args.Composite(**{_RECORD: ocp.args.JsonRestore()}))[_RECORD]
+      record = unsealed(read)
     except Exception as error:
       return None, f"its record of leaves cannot be read: {self._fault_of(error)}"
     if record is None:
       return None, "its record of leaves is damaged"
-    _compare(record, wanted, self._directory / str(step))
+    compare(record, wanted, self._directory / str(step))
     try:
       kept = {name: leaf for name, leaf in wanted.items() if leaf.size}
       with _hushed():
         leaves = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(kept)))["state"]
     except Exception as error:
       return None, f"its arrays cannot be read: {self._fault_of(error)}"
-    return _verify(record, wanted, leaves, jax.tree.structure(abstract_state))
+    return verified(record, wanted, leaves, jax.tree.structure(abstract_state))
 
   def _fault_of(self, error: Exception) -> str:
     if isinstance(error, _NOT_ITS_FAULT) or "RESOURCE_EXHAUSTED" in str(error):
-      raise StorageError(f"cannot read a checkpoint in {self._directory}: {_reason(error)}") from error
-    return _reason(error)
+      raise StorageError(f"cannot read a checkpoint in {self._directory}: {reason(error)}") from error
+    return reason(error)
 
   def _move_aside(self, step: int) -> epath.Path:
     source = self._directory / str(step)
@@ -206,12 +224,12 @@ class Checkpoints:
     except Exception as again:  # of the same failed save once more
       _LOG.debug("closing after a failed save: %s", again)
     self._manager = self._open()
-    return StorageError(f"a checkpoint could not be written: {_reason(error)}; {self._state_of_things()}")
+    return StorageError(f"a checkpoint could not be written: {self._state_of_things(error)}")
 
-  def _state_of_things(self) -> str:
-    steps = self.steps()
-    kept = f"checkpoints of steps {steps} are good" if steps else "there is no checkpoint yet"
-    return f"{kept}; make room in {self._directory} ({_free(self._directory)}) and start the same command again"
+  def _state_of_things(self, error: Exception) -> str:
+    steps = [step for step in self.steps() if (self._directory / str(step)).exists()]
+    kept = f"checkpoints of steps {steps} are good" if steps else "there is no checkpoint"
+    return f"{reason(error)}; {kept}; {advice(error, self._directory)}; then start the same command again"
 
 
 def _sweep(directory: epath.Path) -> None:
@@ -220,9 +238,8 @@ def _sweep(directory: epath.Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for left in directory.glob("*.orbax-checkpoint-tmp*"):
       left.rmtree()
-    probe = directory.parent / f".{directory.name}.probe"
-    probe.write_text("can this be written?")
-    probe.unlink()
+    if is_local(directory):
+      probe(directory)
   barrier("genjax_swept")
 
 
@@ -231,68 +248,20 @@ def _is_news(line: logging.LogRecord) -> bool:
   return not (line.exc_info and "orbax" in line.pathname)
 
 
-def _record(leaves: dict[str, Array], known: Fingerprints) -> list[dict[str, Any]]:
-  return [
-    {"path": name, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "fingerprint": [int(word) for word in words]}
-    for (name, leaf), words in zip(leaves.items(), known.words, strict=True)
-  ]
+def _drop_late_calls() -> None:
+  """Keeps off the terminal what the other writes of a failed save call back when its event loop is closed already."""
+  before = sys.unraisablehook
+  if getattr(before, "drops_late_calls", False):
+    return
 
+  def hook(lost):
+    if str(lost.exc_value) == "Event loop is closed":
+      _LOG.debug("after a save had failed: %s", lost.exc_value)
+    else:
+      before(lost)
 
-def _seal(record: list[dict[str, Any]]) -> dict[str, Any]:
-  return {"leaves": record, "sha256": _digest(record)}
-
-
-def _unseal(sealed: Any) -> list[dict[str, Any]] | None:
-  """The record, or None if it is not what was written: a flipped bit in a name must not look like another model."""
-  if not isinstance(sealed, dict) or sealed.get("sha256") != _digest(sealed.get("leaves")):
-    return None
-  return sealed["leaves"]
-
-
-def _digest(record: Any) -> str:
-  return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-
-
-def _compare(record: list[dict[str, Any]], wanted: dict[str, Any], where: epath.Path) -> None:
-  saved = {row["path"]: f"{row['dtype']}{row['shape']}" for row in record}
-  asked = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in wanted.items()}
-  differ = [
-    f"{name}: saved {saved.get(name, 'nothing')}, wanted {asked.get(name, 'nothing')}"
-    for name in dict.fromkeys([*asked, *saved])
-    if saved.get(name) != asked.get(name)
-  ]
-  if differ:
-    more = f"; and {len(differ) - _SHOWN} more" if len(differ) > _SHOWN else ""
-    raise CheckpointMismatch(
-      f"checkpoint {where} is of another model: {'; '.join(differ[:_SHOWN])}{more}; "
-      "use the config it was trained with, or another --workdir"
-    )
-
-
-def _verify(record: list[dict[str, Any]], wanted: dict[str, Any], leaves: dict[str, Array], structure: Any) -> Any:
-  """Builds the state from fresh copies of the leaves and compares its fingerprints with the record."""
-  copies = _copied(leaves)
-  whole = [copies[name] if leaf.size else _empty(leaf) for name, leaf in wanted.items()]
-  state = jax.tree.unflatten(structure, whole)
-  for row, words in zip(_by_path(record, wanted), fingerprints(state).words, strict=True):
-    if row["fingerprint"] != words.tolist():
-      return None, f"{row['path']} is not what was saved"
-  return state, None
-
-
-@jax.jit
-def _copied(leaves: dict[str, Array]) -> dict[str, Array]:
-  # What a reader hands out may lie in host memory that several devices share, and that must not be donated.
-  return jax.tree.map(jnp.copy, leaves)
-
-
-def _empty(leaf: jax.ShapeDtypeStruct) -> Array:
-  return jax.device_put(jnp.zeros(leaf.shape, leaf.dtype), leaf.sharding)
-
-
-def _by_path(record: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, Any]]:
-  rows = {row["path"]: row for row in record}
-  return [rows[name] for name in wanted]
+  hook.drops_late_calls = True
+  sys.unraisablehook = hook
 
 
 @contextlib.contextmanager
@@ -315,27 +284,3 @@ def _hushed() -> Iterator[None]:
   finally:
     sys.unraisablehook = hook
     chatter.removeFilter(drop)
-
-
-def _reason(error: BaseException) -> str:
-  """One line, the plain words of the operating system where the error has them."""
-  seen: BaseException | None = error
-  while seen is not None:
-    if isinstance(seen, OSError) and seen.errno:
-      return f"{errno.errorcode.get(seen.errno, seen.errno)}: {seen.strerror}"
-    seen = seen.__cause__ or seen.__context__
-  system = re.search(r"\[OS error \d+: (?:E[A-Z0-9]+ )?([^\]]+)\]", str(error))  # TensorStore quotes the kernel so
-  if system:
-    return system[1]
-  status = re.match(r"[A-Z_]{4,}(?=:)", str(error))  # TensorStore: DATA_LOSS, NOT_FOUND, OUT_OF_RANGE
-  if status:
-    return status[0]
-  lines = str(error).split(" See full TensorStore details")[0].strip().splitlines() or [type(error).__name__]
-  return lines[0][:_LONG]
-
-
-def _free(directory: epath.Path) -> str:
-  try:
-    return f"{shutil.disk_usage(str(directory)).free / 2**20:.0f} MiB free"
-  except OSError:
-    return "free space unknown"

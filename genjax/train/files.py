@@ -3,11 +3,12 @@
 Checked  tests/train/test_log.py
 """
 
-import contextlib
 import io
 import json
+import logging
 import os
-from collections.abc import Iterator
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,25 +16,35 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
-from genjax.train.errors import StorageError
+from genjax.train.errors import storage_errors
+
+_LOG = logging.getLogger("genjax")
+_SHOWN = 5  # damaged lines named in a message
 
 
 def read_metrics(path: str | os.PathLike) -> list[dict[str, Any]]:
-  """All complete lines of a metrics.jsonl, in order; a last line cut short by a killed run is left out.
+  """All sound lines of a metrics.jsonl, in order.
 
-  Raises:
-    ValueError: if a line before the last is not JSON.
+  A last line cut short by a killed run is left out without a word. Damaged lines before it are left out as well, and
+  a warning names them: the checkpoints do not depend on the log.
   """
-  lines = epath.Path(path).read_text().splitlines()
-  rows = []
-  for number, line in enumerate(lines, start=1):
-    try:
-      row = json.loads(line)
-      rows.append({"step": int(row["step"]), **row})
-    except (ValueError, KeyError, TypeError) as error:
-      if number < len(lines):
-        raise ValueError(f"line {number} of {path} is not a JSON object with a step: {line[:80]!r}") from error
-  return rows
+  lines = [line for line in epath.Path(path).read_bytes().split(b"\n") if line.strip()]
+  rows = [_row(line) for line in lines]
+  damaged = [number for number, row in enumerate(rows[:-1], start=1) if row is None]
+  if damaged:
+    some = ", ".join(map(str, damaged[:_SHOWN])) + (", ..." if len(damaged) > _SHOWN else "")
+    first = lines[damaged[0] - 1][:60].decode(errors="backslashreplace")
+    _LOG.warning("%s: left out %d damaged line(s), number %s, such as %r", path, len(damaged), some, first)
+  return [row for row in rows if row is not None]
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+  """A line of metrics, or None for one that is no JSON object with a whole step."""
+  try:
+    row = json.loads(line)
+  except ValueError:  # a byte that is no UTF-8 too
+    return None
+  return row if isinstance(row, dict) and type(row.get("step")) is int else None
 
 
 def read_json(path: str | os.PathLike) -> Any:
@@ -47,9 +58,14 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
   write_whole(path, (json.dumps(value, indent=2, default=_plain) + "\n").encode())
 
 
-def is_local(path: str | os.PathLike) -> bool:
+def is_local(path: Any) -> bool:
   """Whether a path is of this machine's own file system: there a file can grow, in a bucket (gs://) it cannot."""
   return "://" not in str(path)
+
+
+def probe(folder: Any) -> None:
+  """Makes and removes a folder in a local folder. Raises OSError where that is refused."""
+  Path(tempfile.mkdtemp(prefix=".probe-", dir=str(folder))).rmdir()
 
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
@@ -67,19 +83,6 @@ def save_png(path: str | os.PathLike, pixels: np.ndarray) -> None:
   content = io.BytesIO()
   Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(content, format="PNG")
   write_whole(path, content.getvalue())
-
-
-@contextlib.contextmanager
-def storage_errors(path: Any) -> Iterator[None]:
-  """Raises an OSError of the block as a StorageError, one line that names the path."""
-  try:
-    yield
-  except StorageError:
-    raise
-  except OSError as error:
-    raise StorageError(
-      f"cannot write {path}: {error.strerror or error}; make room, or choose another --workdir"
-    ) from error
 
 
 def _plain(value: Any) -> Any:

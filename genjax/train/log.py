@@ -8,19 +8,22 @@ Checked  tests/train/test_log.py
 
 import errno
 import json
+import logging
 import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 import jax
 import numpy as np
 from etils import epath
 
-from genjax.train.files import is_local, read_metrics, save_png, storage_errors, write_whole
+from genjax.train.errors import storage_errors
+from genjax.train.files import is_local, read_json, read_metrics, save_png, write_json, write_whole
 from genjax.train.tensorboard import Events, open_events
 from genjax.train.terminal import open_terminal
 
+_LOG = logging.getLogger("genjax")
 CLOCK = "clock"  # the part of a line that differs between two equal runs
 
 
@@ -32,15 +35,26 @@ class Log:
     step: finished steps; later lines of an earlier attempt are dropped.
     total: steps of the whole run, for the bar.
     quiet: nothing on the terminal.
+    held: raises an error where the workdir is no longer this run's; called before every line.
 
   Raises:
     StorageError: from any method, if the workdir cannot be written.
   """
 
-  def __init__(self, workdir: str | os.PathLike, *, step: int = 0, total: int = 0, quiet: bool = False):
+  def __init__(
+    self,
+    workdir: str | os.PathLike,
+    *,
+    step: int = 0,
+    total: int = 0,
+    quiet: bool = False,
+    held: Callable[[], None] = lambda: None,
+  ):
+    self._held = held
     self._writes = jax.process_index() == 0
     self.workdir = epath.Path(workdir)
     self._path = self.workdir / "metrics.jsonl"
+    self._part = self.workdir / "unfinished_call.json"
     self._rows: list[dict[str, Any]] = []
     self._file = self._events = self._terminal = None
     if self._writes:
@@ -53,6 +67,7 @@ class Log:
     """Appends a line; `clock` holds what depends on the machine. A value that is not finite becomes null."""
     if not self._writes:
       return
+    self._held()
     row: dict[str, Any] = {"step": step, **{name: _finite(value) for name, value in values.items()}}
     if clock:
       row[CLOCK] = {name: _finite(value) for name, value in clock.items()}
@@ -93,6 +108,23 @@ class Log:
     sign = -1 if better == "higher" else 1
     known = [row for row in self._rows if row["step"] in among and row.get(name) is not None]
     return min((sign * row[name], row["step"]) for row in known)[1] if known else None
+
+  def keep_part(self, step: int, values: Mapping[str, np.ndarray]) -> None:
+    """Keeps the values of a call that a signal has cut short, for the line that the rest of it will write."""
+    if self._writes and (values or self._part.exists()):
+      write_json(self._part, {"step": step, "values": values})
+
+  def part(self, step: int) -> dict[str, np.ndarray]:
+    """Those of the call that was cut short at this step, empty where it was not."""
+    if not (self._writes and self._part.exists()):
+      return {}
+    try:
+      kept = read_json(self._part)
+      values = {name: np.asarray(values, np.float64) for name, values in kept["values"].items()}
+      return values if kept["step"] == step else {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+      _LOG.warning("%s is damaged: the next line of metrics is the mean of fewer steps", self._part)
+      return {}
 
   def progress(self, step: int, values: Mapping[str, float], steps_per_second: float | None) -> None:
     """Moves the bar; without a terminal prints a line, at most one every two seconds."""

@@ -1,7 +1,8 @@
 """The training loop: a system, a data set, a workdir. It knows the system only as its init, its step and its samples.
 
 One compiled call does `steps_per_call` steps by `lax.scan` over stacked batches, in a donated, sharded state. While the
-device works, the next batch is prepared, and the metrics of the call before are looked at. The key of step i is
+device works, the next batch is prepared, and the metrics of the call before are looked at; a call that takes long is
+done in parts, and a signal waits for the part alone (pace.py). The key of step i is
 fold_in(key, i) and the batch of step i is batch(i), so `state.step` alone says where a run is, and a run that was
 stopped anywhere and started again ends with the same bits. A finished run may go on to more steps, and one that goes on
 may log, save, draw and evaluate at other steps than before: the state does not depend on them.
@@ -15,11 +16,9 @@ Shapes   K steps a call, B batch over P processes. data.batch(step): {name: nump
 Checked  tests/train/test_loop.py, test_longer_runs.py, test_best.py, test_loop_processes.py
 """
 
-import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import jax
@@ -27,24 +26,25 @@ import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 
-from genjax.core import Array, Dataset, Raw, State, System, named_key, prepared
+from genjax.core import Array, Dataset, Raw, State, System, prepared
 from genjax.train import schedule
-from genjax.train.checkpoint import BEST, Checkpoints
-from genjax.train.compiled import Sampler, diverged, jit_calls, jit_sample, read_outcome
+from genjax.train.checkpoint import Checkpoints
+from genjax.train.compiled import Outcome, jit_parts, jit_sample, joined, means, read_outcome
 from genjax.train.curves import curves
-from genjax.train.errors import Interrupted, StorageError
+from genjax.train.due import Run, artefacts, best_of, closing, save
+from genjax.train.errors import Interrupted, NoWorkdir, advice
 from genjax.train.estimate import brief, first_call, opening
-from genjax.train.evaluation import Evaluator, evaluated
-from genjax.train.fingerprint import fingerprints
+from genjax.train.evaluation import Evaluator
+from genjax.train.lock import locked
 from genjax.train.log import Log
 from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, place, spread
+from genjax.train.pace import Pace
 from genjax.train.paths import named_leaves
-from genjax.train.processes import first_says, greatest
+from genjax.train.processes import greatest
 from genjax.train.schedule import Every, is_due, is_time
-from genjax.train.signals import Clock, Stop, Watchdog, stop_signals
+from genjax.train.signals import Clock, Watchdog, stop_signals
 from genjax.train.start import abstract_state, fresh, restored, shardings_of
-
-_LOG = logging.getLogger("genjax")
+from genjax.train.terminal import say
 
 
 class Result(NamedTuple):
@@ -85,7 +85,9 @@ def train(
     system: takes what `data.prepare` gives. Its state has an int32 `step`; metrics are scalars; every float in the
       state is always finite.
     data: its `batch` gives this process's share of a step, the same at every call; `show` makes a file of samples.
-    workdir: gets metrics.jsonl, samples/, tensorboard/, checkpoints/, curves.png; gs:// works, without TensorBoard.
+    workdir: gets metrics.jsonl, samples/, tensorboard/, checkpoints/, curves.png; gs:// works, without TensorBoard and
+      without a lock (lock.py). Another system is refused where its state has other leaves; another objective of the
+      same state cannot be seen here: genjax.run.train compares the configs, a script of your own has to know.
     key: typed PRNG key; the root of everything random.
     steps: in the whole run, those of earlier attempts included.
     steps_per_call: steps in one compiled call; `steps` and all of the `_every` must be multiples of it.
@@ -100,7 +102,7 @@ def train(
     evaluators: name to (key, state) -> {number: float}; logged as `eval/<number>`. Every process calls them.
     better: evaluated number to the direction that is better; `best` must be one of them.
     initial: given the fresh state of a new run, the one to start with; not called where a run goes on.
-    claim: called once all that can be wrong has been looked at, before anything is written or compiled.
+    claim: called once all that can be wrong has been looked at, before anything is compiled; the workdir is locked.
     describe: the data in words, for the first line on the terminal: "digits: 1,297 images of 8x8x1".
     mesh: from `make_mesh`; by default all devices.
     rules: which leaves of the state are split, see `state_shardings`.
@@ -112,10 +114,12 @@ def train(
 
   Raises:
     BadSetting: before anything is compiled; the message names the setting.
+    WorkdirInUse: another run is writing in the workdir.
     CheckpointMismatch: if the workdir holds the checkpoints of another model.
     Diverged: if a metric or a leaf is not finite; the last good checkpoint stays.
     StorageError: if the workdir cannot be written; good checkpoints stay.
-    Interrupted: after Ctrl-C or SIGTERM, once the call is finished and saved. A second Ctrl-C is not waited for.
+    Interrupted: after Ctrl-C or SIGTERM, once the part of the call that is under way is finished and saved. A second
+      Ctrl-C is not waited for.
   """
   every = Every(log_every, checkpoint_every, sample_every, evaluate_every)
   view, evaluators, better = system.views.get("sample"), evaluators or {}, better or {}
@@ -126,7 +130,7 @@ def train(
   with Watchdog(watchdog_s) as watchdog, stop_signals() as stop:
     watchdog.arm(patient=True)
     first = data.batch(0)
-    run = _Run(
+    run = Run(
       system=prepared(system, data.prepare),
       data=data,
       form=_form(first),
@@ -144,47 +148,28 @@ def train(
       stop=stop,
     )
     abstract = abstract_state(run.system, run.key, first, mesh, rules)
-    if claim is not None:
-      claim()
     workdir = _made(workdir)
-    if not quiet and jax.process_index() == 0:
-      print(opening(mesh, describe, first, abstract), flush=True)
-    checkpoints = Checkpoints(workdir / "checkpoints", keep=keep)
-    with _closing(checkpoints), _best_of(run, workdir) as bests:
-      state, start = restored(abstract, checkpoints)
-      schedule.check_start(start, steps, steps_per_call)
-      if state is None:
-        state = fresh(run.system, run.key, first, mesh, abstract, initial)
-      log = Log(workdir, step=start, total=steps, quiet=quiet)
-      with _closing(log):
-        state = _train(run, state, start, shardings_of(abstract), checkpoints, bests, log)
-    if jax.process_index() == 0:
-      curves(workdir)
+    with locked(workdir) as held:
+      checkpoints = Checkpoints(workdir / "checkpoints", keep=keep)
+      with closing(checkpoints), best_of(run, workdir) as bests:
+        state, start = restored(abstract, checkpoints)
+        schedule.check_start(start, steps)
+        if claim is not None:
+          claim()
+        if not quiet and jax.process_index() == 0:
+          say(opening(mesh, describe, first, abstract))
+        if state is None:
+          state = fresh(run.system, run.key, first, mesh, abstract, initial)
+        log = Log(workdir, step=start, total=steps, quiet=quiet, held=held)
+        with closing(log):
+          state = _train(run, state, start, shardings_of(abstract), checkpoints, bests, log)
+      if jax.process_index() == 0:
+        curves(workdir)
   return Result(state, steps)
 
 
-class _Run(NamedTuple):
-  """What does not change during a run."""
-
-  system: System  # takes raw batches
-  data: Dataset
-  form: dict[str, str]  # dtypes and shapes of a batch
-  key: Array
-  steps: int
-  steps_per_call: int
-  every: Every
-  sample: Sampler | None
-  samples: int
-  evaluators: Mapping[str, Evaluator]
-  best: str
-  better: str | None
-  mesh: Mesh
-  watchdog: Watchdog
-  stop: Stop
-
-
 def _train(
-  run: _Run,
+  run: Run,
   state: State,
   start: int,
   shardings: State,
@@ -196,44 +181,57 @@ def _train(
   if start:
     done = "nothing is left to train" if start == run.steps else f"going on to {run.steps}"
     log.say(f"restored the checkpoint of step {start}; {done}")
-  _artefacts(run, state, start, bests, log, only_missing=start > 0)
+  artefacts(run, state, start, bests, log, only_missing=start > 0)
   if start == run.steps:
-    _save(run, state, start, checkpoints, log)
+    save(run, state, start, checkpoints, log)
     return state
-  names = list(named_leaves(state))
+  names, size = list(named_leaves(state)), run.steps_per_call
   batches = _placed(run, start)
   log.say("compiling the training step ...")
   began = time.monotonic()
-  call = jit_calls(run.system, run.steps_per_call, run.mesh, shardings).lower(run.key, state, batches).compile()
+  bounds = np.int32(0), np.int32(size)
+  call = jit_parts(run.system, size, run.mesh, shardings).lower(run.key, state, batches, *bounds).compile()
   clock = Clock(compile_s=time.monotonic() - began)
   log.say(f"compiled in {brief(time.monotonic() - began)}")
-  step, pending = start, None
-  with first_call(log.say, start=start, steps=run.steps, steps_per_call=run.steps_per_call) as speed:
+  step, pending, values, pace = start, None, log.part(start), Pace(start, size)
+  with first_call(log.say, start=start, steps=run.steps, steps_per_call=size) as speed:
     while step < run.steps:
       run.watchdog.arm(patient=step == start)
-      state, outcome = call(run.key, state, batches)
-      step += run.steps_per_call
-      if step < run.steps:
+      at = step % size
+      until = pace.until(at)
+      state, outcome = call(run.key, state, batches, np.int32(at), np.int32(until))
+      step += until - at
+      whole = until == size
+      if whole and step < run.steps:
         batches = _placed(run, step)  # while the device works
       if pending is not None:
-        read_outcome(*pending, names)  # done by now, so this does not wait
-        log.tick(pending[0], speed())
-      pending = (step, outcome)
-      stop = _stop_asked(run, step)
-      if not (stop or is_due(step, run.every, run.steps)):
+        values = joined(values, read_outcome(*pending), pending.at)  # done by now, so this does not wait
+        log.tick(pending.step, speed())
+      pending = _Pending(step, outcome, names, at, until)
+      due = whole and is_due(step, run.every, run.steps)
+      stop = _stop_asked(run, step, pace)
+      if not (stop or due or pace.waits):
         continue
-      values = read_outcome(*pending, names)
-      pending, steps_per_second = None, speed()
+      values = joined(values, read_outcome(*pending), at)
+      pending, steps_per_second = None, speed() if whole else None
+      pace.done(step)
       clock.pause(step - start)
-      if is_time(step, run.every.log, run.steps):
+      if whole and is_time(step, run.every.log, run.steps):
         clocked = clock.take()
-        log.scalars(step, values, clocked)
-        log.progress(step, values, clocked["steps_per_second"])
+        log.scalars(step, means(values), clocked)
+        log.progress(step, means(values), clocked["steps_per_second"])
         checkpoints.check()
       else:
         log.tick(step, steps_per_second)
+      stop = stop or _stop_asked(run, step, pace)  # the read may have taken long
+      if due and not stop:
+        artefacts(run, state, step, bests, log, only_missing=False)
+        if is_time(step, run.every.checkpoint, run.steps):
+          save(run, state, step, checkpoints, log)
+        stop = _stop_asked(run, step, pace)
       if stop:
-        _save(run, state, step, checkpoints, log)
+        log.keep_part(step, {} if whole else values)
+        save(run, state, step, checkpoints, log)
         checkpoints.wait()
         raise Interrupted(
           f"stopped by {signal.Signals(stop).name} at step {step} of {run.steps}, which is saved; "
@@ -241,19 +239,28 @@ def _train(
           step=step,
           signal=stop,
         )
-      _artefacts(run, state, step, bests, log, only_missing=False)
-      if is_time(step, run.every.checkpoint, run.steps):
-        _save(run, state, step, checkpoints, log)
+      pace.go_on()
       clock.go_on()
   return state
 
 
-def _placed(run: _Run, step: int) -> dict[str, Array]:
-  """The batches of a call that starts after `step`, on the devices: {name: [K, B, ...]}."""
-  rows = [run.data.batch(step + i) for i in range(run.steps_per_call)]
+class _Pending(NamedTuple):
+  """A part of a call that is under way."""
+
+  step: int  # finished steps after it
+  outcome: Outcome
+  names: list[str]
+  at: int
+  until: int
+
+
+def _placed(run: Run, step: int) -> dict[str, Array]:
+  """The batches of the call that does the step after `step`, on the devices: {name: [K, B, ...]}."""
+  first = step - step % run.steps_per_call
+  rows = [run.data.batch(first + i) for i in range(run.steps_per_call)]
   for i, row in enumerate(rows):
     if _form(row) != run.form:
-      raise ValueError(f"the batch of step {step + i} is {_form(row)}, that of step 0 {run.form}; keep one form")
+      raise ValueError(f"the batch of step {first + i} is {_form(row)}, that of step 0 {run.form}; keep one form")
   stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
   return place(run.mesh, stacked, stacked=True)
 
@@ -262,50 +269,9 @@ def _form(batch: Raw) -> dict[str, str]:
   return {name: f"{np.asarray(value).dtype}{list(np.shape(value))}" for name, value in sorted(batch.items())}
 
 
-def _save(run: _Run, state: State, step: int, checkpoints: Checkpoints, log: Log) -> None:
-  """Starts a checkpoint of a state that is finite; of a step that has one, nothing."""
-  if step in checkpoints.steps():
-    return
-  run.watchdog.arm(patient=True)
-  known = fingerprints(state)
-  if not known.finite.all():
-    raise diverged(step, int(known.finite.argmin()), list(named_leaves(state)), "the state is not finite")
-  log.flush()
-  checkpoints.save(step, state, known)
-
-
-def _keep_if_best(run: _Run, state: State, step: int, bests: Checkpoints, log: Log) -> None:
-  """Keeps the state if its value is better than that of the state kept so far.
-
-  It waits until the state is on disk: no later checkpoint may be there without the best one before it.
-  """
-  if first_says(log.best(f"eval/{run.best}", run.better, [*bests.steps(), step]) == step):
-    _save(run, state, step, bests, log)
-    bests.wait()
-    bests.keep_only(step)
-
-
-def _artefacts(run: _Run, state: State, step: int, bests: Checkpoints | None, log: Log, *, only_missing: bool) -> None:
-  """The evaluation and the samples that are due at a step; `only_missing` leaves out what an earlier attempt made."""
-  due = bool(run.evaluators) and step > 0 and is_time(step, run.every.evaluate, run.steps)
-  new = due and not (only_missing and first_says(log.has(step, "eval/")))
-  if new:
-    run.watchdog.arm(patient=True)
-    log.scalars(step, evaluated(run.evaluators, run.key, state, step, run.best))
-  if bests is not None and (new or not bests.steps()):
-    _keep_if_best(run, state, step, bests, log)
-  drawn = run.every.sample > 0 and is_time(step, run.every.sample, run.steps)
-  if drawn and not (only_missing and first_says(log.has_samples(step))):
-    run.watchdog.arm(patient=True)
-    if not step:
-      log.say(f"drawing {run.samples} samples before the first step ...")
-    examples = run.sample(named_key(run.key, "sample"), state, run.samples)
-    log.samples(step, run.data.show(jax.tree.map(np.asarray, examples)))
-
-
-def _stop_asked(run: _Run, step: int) -> int:
-  """The signal to stop for after this step, or 0; several processes agree on it whenever they log."""
-  if jax.process_count() > 1 and not is_time(step, run.every.log, run.steps):
+def _stop_asked(run: Run, step: int, pace: Pace) -> int:
+  """The signal to stop for after this step, or 0; several processes agree on it where they wait or log."""
+  if jax.process_count() > 1 and not (pace.waits or is_time(step, run.every.log, run.steps)):
     return 0
   return greatest(run.stop.signal)
 
@@ -315,31 +281,5 @@ def _made(workdir: str | epath.PathLike) -> epath.Path:
   try:
     path.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise StorageError(f"cannot make workdir {path}: {error.strerror or error}; choose another --workdir") from error
+    raise NoWorkdir(f"cannot make workdir {path}: {error.strerror or error}; {advice(error, path)}") from error
   return path
-
-
-@contextmanager
-def _closing(writer: Checkpoints | Log) -> Iterator[None]:
-  """Waits for what is being written. When an error is on its way already, that one stays the one that is raised."""
-  try:
-    yield
-  except BaseException as first:
-    if not (isinstance(first, KeyboardInterrupt) and isinstance(writer, Checkpoints)):  # a second Ctrl-C does not wait
-      try:
-        writer.close()
-      except StorageError as second:
-        _LOG.debug("%s", second)
-    raise
-  writer.close()
-
-
-@contextmanager
-def _best_of(run: _Run, workdir: epath.Path) -> Iterator[Checkpoints | None]:
-  """The folder of the best state, two while one takes the place of the other; None where none is asked for."""
-  if not run.best:
-    yield None
-    return
-  bests = Checkpoints(workdir / BEST, keep=2)
-  with _closing(bests):
-    yield bests

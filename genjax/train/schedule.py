@@ -84,14 +84,9 @@ def check_evaluation(every: int, evaluators: Collection[str], best: str, better:
     raise BadSetting(f"config.train.best={best!r} {why}; use {f'one of {known}, or ' if known else ''}''")
 
 
-def check_start(start: int, steps: int, steps_per_call: int) -> None:
-  """Raises BadSetting for a workdir whose newest checkpoint is at a step from which this run cannot go on."""
+def check_start(start: int, steps: int) -> None:
+  """Raises BadSetting for a workdir whose newest checkpoint is beyond the end of this run."""
   if start > steps:
     raise BadSetting(
       f"the workdir is at step {start}, beyond config.train.steps={steps}; use {start} or more, or another --workdir"
-    )
-  if start % steps_per_call:
-    raise BadSetting(
-      f"the workdir is at step {start}, no multiple of config.train.steps_per_call={steps_per_call}; "
-      "use one that divides it, or another --workdir"
     )

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from genjax.train.terminal import say
+
 _PATIENCE = 20  # compiling, sampling and evaluating may take so many times longer than a call before the watchdog bites
 
 
@@ -58,7 +60,7 @@ def stop_signals() -> Iterator[Stop]:
       raise KeyboardInterrupt
     stop.signal = number
     again = "; Ctrl-C again gives up at once" if number == signal.SIGINT else ""
-    print(f"\n{signal.Signals(number).name}: finishing this call, then saving{again}", file=sys.stderr, flush=True)
+    say(f"\n{signal.Signals(number).name}: finishing this call, then saving{again}", to=sys.stderr)
 
   before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
   try:

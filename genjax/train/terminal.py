@@ -3,16 +3,75 @@
 Checked  tests/train/test_log.py
 """
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from genjax.train.errors import StorageError
+
 _PLAIN_EVERY_S = 2.0  # at most one plain line of metrics in so many seconds
 _SILENT_S = 60.0  # after so many seconds without a line, a plain one says that the run goes on
+
+
+def say(text: str, *, to: TextIO | None = None) -> None:
+  """Prints a line on standard output; where nobody can read it (a closed pipe, a full disk), nothing from then on."""
+  stream = Forgiving(to or sys.stdout)
+  stream.write(f"{text}\n")
+  stream.flush()
+
+
+def answer(text: str) -> None:
+  """Prints what a command was asked for; a reader who has gone (`| head`) is no error. Raises StorageError."""
+  try:
+    print(text, flush=True)
+  except BrokenPipeError:
+    _mute(sys.stdout)
+  except OSError as error:
+    _mute(sys.stdout)
+    raise StorageError(f"cannot write to standard output: {error.strerror or error}") from error
+
+
+class Forgiving:
+  """A stream of which no error comes: no run ends because of a line on a terminal."""
+
+  def __init__(self, stream: TextIO | None):
+    self._stream = stream
+
+  def write(self, text: str) -> int:
+    """Writes, or mutes the stream for good."""
+    try:
+      return self._stream.write(text) if self._stream else len(text)
+    except (OSError, ValueError):
+      _mute(self._stream)
+      return len(text)
+
+  def flush(self) -> None:
+    """Flushes, or mutes the stream for good."""
+    try:
+      if self._stream:
+        self._stream.flush()
+    except (OSError, ValueError):
+      _mute(self._stream)
+
+  def isatty(self) -> bool:
+    """Whether somebody sees it at once."""
+    return bool(self._stream) and self._stream.isatty()
+
+  def __getattr__(self, name: str) -> Any:
+    return getattr(self._stream, name)
+
+
+def _mute(stream: TextIO) -> None:
+  """Sends the rest of a stream nowhere, what it still holds at the end of the process too."""
+  with contextlib.suppress(OSError, ValueError):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Terminal:
@@ -77,7 +136,7 @@ class Plain:
   def say(self, text: str) -> None:
     """Prints a line."""
     self._print()
-    print(text, flush=True)
+    say(text)
     self._heard = time.monotonic()
 
   def close(self) -> None:
@@ -86,14 +145,14 @@ class Plain:
 
   def _print(self) -> None:
     if self._held is not None:
-      print(self._held, flush=True)
+      say(self._held)
       self._held, self._heard = None, time.monotonic()
       self._next = self._heard + _PLAIN_EVERY_S
 
 
 def open_terminal(step: int, total: int) -> Terminal | Plain:
   """A bar where standard output is a terminal, else plain lines."""
-  console = Console(file=sys.stdout)
+  console = Console(file=Forgiving(sys.stdout))
   return Terminal(console, step, total) if console.is_terminal else Plain(total)
 
 

@@ -1,6 +1,7 @@
 """Sets that TFDS prepared are found by name and read without TensorFlow; what is missing is said."""
 
 import json
+import resource
 import types
 
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 
 from genjax.data import images as datasets
 from genjax.data import load
-from genjax.data.prepared import _without_bars, find_prepared
+from genjax.data.cache import kept_arrays
+from genjax.data.prepared import _without_bars, find_prepared, prepare_own
 from genjax.data.quiet import quiet
 
 
@@ -175,6 +177,35 @@ def test_another_file_format_is_an_error_that_says_how_to_convert(mnist):
   info.write_text(json.dumps({**described, "fileFormat": "tfrecord"}))
   with pytest.raises(ValueError, match="is stored as tfrecord; wanted array_record: tfds convert_format"):
     load("mnist", data_dir=str(folder))
+
+
+def test_an_empty_description_of_a_set_is_one_line_and_our_own_sets_are_prepared_again(mnist, tmp_path, monkeypatch):
+  info = mnist[0] / "mnist" / "1.0.0" / "dataset_info.json"
+  info.write_bytes(b"")
+  with pytest.raises(ValueError, match=r"dataset_info.json is empty or damaged; delete .* and prepare mnist again"):
+    load("mnist", data_dir=str(mnist[0]))
+  monkeypatch.setenv("GENJAX_CACHE", str(tmp_path / "cache"))
+  words = _builder("own", [{"image": Image.new("L", (28, 28))}] * 3, {"image": IMAGE})
+  folder = prepare_own(words, name="own")
+  (tmp_path / "cache" / "own" / "1.0.0" / "dataset_info.json").write_bytes(b"")
+  assert prepare_own(words, name="own") == folder
+  assert json.loads((tmp_path / "cache" / "own" / "1.0.0" / "dataset_info.json").read_text())["name"] == "own"
+
+
+def test_a_disk_that_is_full_while_data_are_prepared_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, caplog):
+  monkeypatch.setenv("GENJAX_CACHE", str(tmp_path))
+  pictures = [{"image": Image.fromarray(image)} for image in _pictures(4, 28, 28)]
+  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+  try:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))  # every larger file fails, as on a full disk
+    with pytest.raises(OSError, match=r'"own" cannot be written into the cache \(.*set GENJAX_CACHE'):
+      prepare_own(_builder("own", pictures, {"image": IMAGE}), name="own")
+    arrays = kept_arrays(str(tmp_path / "kept.npz"), lambda: {"x": np.zeros(1000)})
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+  np.testing.assert_array_equal(arrays["x"], np.zeros(1000))
+  assert "kept.npz is not kept and will be made again" in caplog.text
+  assert list(tmp_path.iterdir()) == []
 
 
 def test_a_path_that_is_no_prepared_set_is_an_error(tmp_path):

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import types
 from pathlib import Path
 
 import jax
@@ -17,6 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from genjax.train import checkpoint
 from genjax.train.checkpoint import Checkpoints
 from genjax.train.errors import CheckpointMismatch, StorageError
 from genjax.train.fingerprint import fingerprints
@@ -285,6 +287,51 @@ def test_a_file_in_the_way_is_one_clear_line(tmp_path):
     Checkpoints(tmp_path / "checkpoints", keep=2)
 
 
+def listing(folder: Path) -> dict[str, tuple[int, int]]:
+  """Every file and folder, with its size and the time of its last change."""
+  stats = {path: path.stat() for path in (folder, *folder.rglob("*"))}
+  return {str(path): (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
+
+
+def test_a_reader_changes_nothing_not_even_a_save_that_is_under_way_or_a_damaged_checkpoint(saved, caplog):
+  _, folder = saved
+  (folder / "3.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
+  for file in data_files(folder / "2"):
+    file.write_bytes(b"")
+  before = listing(folder.parent)
+  reader = Checkpoints(folder, keep=None)
+  state, step = reader.restore(target_of(state_of(0)))
+  with pytest.raises(StorageError, match=r"checkpoint of step 2 is damaged \("):
+    reader.restore(target_of(state_of(0)), step=2)
+  reader.close()
+  assert step == 1
+  assert_same_bits(state, state_of(1))
+  assert listing(folder.parent) == before
+  assert "moved" not in caplog.text
+
+
+def test_a_reader_takes_what_is_there_now_when_the_run_removes_a_checkpoint_meanwhile(saved):
+  checkpoints, folder = saved
+  reader = Checkpoints(folder, keep=None)
+  checkpoints.save(3, state_of(3))
+  checkpoints.wait()
+  checkpoints.keep_only(3)
+  assert reader.steps() == [1, 2]
+  state, step = reader.restore(target_of(state_of(0)))
+  reader.close()
+  assert step == 3
+  assert_same_bits(state, state_of(3))
+
+
+def test_late_calls_of_a_failed_save_are_no_news_and_other_lost_errors_are(monkeypatch):
+  seen = []
+  monkeypatch.setattr(sys, "unraisablehook", seen.append)
+  checkpoint._drop_late_calls()
+  for words in ("Event loop is closed", "another"):
+    sys.unraisablehook(types.SimpleNamespace(exc_value=RuntimeError(words)))
+  assert [str(lost.exc_value) for lost in seen] == ["another"]
+
+
 def test_keeping_none_is_refused(tmp_path):
   with pytest.raises(ValueError, match="keep=0 checkpoints; keep at least 1"):
     Checkpoints(tmp_path / "checkpoints", keep=0)
@@ -338,7 +385,7 @@ def test_a_save_that_fails_in_the_background_is_reported_and_good_steps_stay(tmp
   message, *rest = done.stdout.splitlines()
   assert message.startswith("a checkpoint could not be written: ")
   assert "checkpoints of steps [1] are good" in message
-  assert "MiB free" in message
+  assert "make room" not in message  # the disk is not full, the file is larger than it may be
   assert rest == ["[1]", "[1, 3]", "3 True", "1 True"]
 
 

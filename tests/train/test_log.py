@@ -59,10 +59,38 @@ def test_a_last_line_cut_short_is_dropped(tmp_path, tail):
   assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 10, "loss": 1.0}\n{"step": 60, "loss": 2.0}\n'
 
 
-def test_a_broken_line_in_the_middle_is_named(tmp_path):
-  (tmp_path / "metrics.jsonl").write_text('{"step": 10}\nhello\n{"step": 20}\n')
-  with pytest.raises(ValueError, match=r"line 2 of .*metrics.jsonl"):
-    read_metrics(tmp_path / "metrics.jsonl")
+def test_damaged_lines_in_the_middle_are_left_out_and_named(tmp_path, caplog):
+  lines = [b'{"step": 10}', b"hello", b'{"step": 20, "x": "\xff"}', b"[1]", b'{"step": "30"}', b'{"step": 40}']
+  (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+  assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 10}, {"step": 40}]
+  (warning,) = caplog.messages
+  assert warning.endswith("left out 4 damaged line(s), number 2, 3, 4, 5, such as 'hello'")
+  log = opened(tmp_path, step=10)
+  log.close()
+  assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 10}\n'
+
+
+def test_no_line_for_a_terminal_ends_a_run_and_an_answer_that_cannot_be_given_is_an_error(monkeypatch):
+  with open("/dev/full", "w") as full:
+    monkeypatch.setattr("sys.stdout", full)
+    with pytest.raises(StorageError, match="cannot write to standard output: No space left on device"):
+      terminal.answer("0.5")
+  reader, writer = os.pipe()
+  os.close(reader)
+  with os.fdopen(writer, "w") as gone:
+    monkeypatch.setattr("sys.stdout", gone)
+    plain = terminal.open_terminal(0, 10)
+    plain.show(5, {"loss": 0.5}, 1.0)
+    plain.say("a line")
+    plain.close()
+    terminal.answer("0.5")
+  with open("/dev/full", "w") as full:
+    monkeypatch.setattr("sys.stdout", full)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    bar = terminal.open_terminal(0, 10)
+    bar.say("a line")
+    bar.show(5, {"loss": 0.5}, 1.0)
+    bar.close()
 
 
 def test_a_value_that_is_not_finite_is_null_so_that_the_file_stays_json(tmp_path):
@@ -134,7 +162,7 @@ def test_a_value_without_a_json_form_is_refused_and_the_old_file_stays(tmp_path)
 
 def test_a_file_in_the_way_of_the_workdir_is_one_clear_line(tmp_path):
   (tmp_path / "run").write_text("in the way")
-  with pytest.raises(StorageError, match=r"cannot write .*run.*; make room, or choose another --workdir"):
+  with pytest.raises(StorageError, match=r"cannot write .*run.*; .* missing or a file: .* choose another --workdir"):
     opened(tmp_path / "run")
   with pytest.raises(StorageError, match="cannot write"):
     write_json(tmp_path / "run" / "config.json", {})

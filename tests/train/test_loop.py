@@ -14,7 +14,7 @@ import train_toy as toy
 from PIL import Image
 
 from genjax.core import System, named_key
-from genjax.train import compiled, loop
+from genjax.train import compiled, loop, pace
 from genjax.train.checkpoint import Checkpoints
 from genjax.train.errors import BadSetting, CheckpointMismatch, Diverged, Interrupted, StorageError
 from genjax.train.files import read_metrics
@@ -277,6 +277,55 @@ def test_a_signal_saves_and_stops_and_the_rest_is_the_same(tmp_path, number, cod
   rest = train(tmp_path / "cut", 30)
   assert bits(rest.state) == bits(train(tmp_path / "whole", 30).state)
   assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
+
+
+def reading(monkeypatch, at, act):
+  """Calls `act` while the loop waits for the call that ends at a step."""
+  read = loop.read_outcome
+
+  def spy(step, *rest):
+    if step == at:
+      act()
+    return read(step, *rest)
+
+  monkeypatch.setattr(loop, "read_outcome", spy)
+
+
+def test_a_signal_while_a_call_is_waited_for_starts_no_other_call(tmp_path, monkeypatch):
+  reading(monkeypatch, 20, lambda: signal.raise_signal(signal.SIGTERM))
+  with pytest.raises(Interrupted, match="at step 20 of 30"):
+    train(tmp_path, 30, steps_per_call=5)
+
+
+def test_a_long_call_is_done_in_parts_and_stops_between_them_with_the_same_bits_and_lines(tmp_path, monkeypatch):
+  whole = train(tmp_path / "whole", 20, steps_per_call=5)
+  monkeypatch.setattr(pace, "_PART_S", 0.0)  # so a step is a part
+  monkeypatch.setattr(pace, "_AHEAD_S", 0.0)
+  with monkeypatch.context() as signalled:
+    reading(signalled, 12, lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Interrupted, match="at step 12 of 20"):
+      train(tmp_path / "cut", 20, steps_per_call=5)
+  rest = train(tmp_path / "cut", 20, steps_per_call=5)
+  assert bits(rest.state) == bits(whole.state)
+  assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
+
+
+def test_a_workdir_that_is_removed_stops_the_run_with_one_line(tmp_path):
+  def batch(step):
+    if step == 12:
+      (tmp_path / "run").rename(tmp_path / "elsewhere")  # removing it would race with the save in the background
+    return toy.batch(step)
+
+  with pytest.raises(StorageError, match=r"run is gone, was it moved or deleted|a checkpoint could not be written: "):
+    train(tmp_path / "run", 30, batch=batch)
+
+
+def test_a_refused_start_claims_nothing(tmp_path):
+  train(tmp_path, 10)
+  claims = []
+  with pytest.raises(BadSetting, match=r"beyond config.train.steps=5"):
+    train(tmp_path, 5, claim=lambda: claims.append(1))
+  assert not claims
 
 
 def test_a_second_ctrl_c_is_not_waited_for(tmp_path):

@@ -1,5 +1,6 @@
 """Runs in processes of their own: killed at random moments, and two that train together."""
 
+import ctypes
 import json
 import os
 import random
@@ -17,7 +18,9 @@ import pytest
 import train_toy as toy
 
 from genjax.train.checkpoint import Checkpoints
+from genjax.train.errors import WorkdirInUse
 from genjax.train.files import read_metrics
+from genjax.train.loop import train
 from genjax.train.paths import named_leaves
 
 TOY = Path(__file__).parent / "train_toy.py"
@@ -32,13 +35,14 @@ SETTINGS = {
 }
 
 
-def start(workdir: Path, settings: dict = SETTINGS, pause_ms: float = 4) -> subprocess.Popen:
+def start(workdir: Path, settings: dict = SETTINGS, pause_ms: float = 4, **more) -> subprocess.Popen:
   return subprocess.Popen(
     [sys.executable, "-W", "error", str(TOY), str(workdir), json.dumps(settings), str(pause_ms)],
     env=os.environ | {"JAX_PLATFORMS": "cpu"},
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
+    **more,
   )
 
 
@@ -52,12 +56,12 @@ def timeless(workdir: Path) -> list[dict]:
   return [{k: v for k, v in row.items() if k != "clock"} for row in read_metrics(workdir / "metrics.jsonl")]
 
 
-def arrays(workdir: Path, step: int) -> dict[str, bytes]:
+def arrays(workdir: Path, step: int | None) -> dict[str, bytes]:
   """The bits of every leaf of a checkpoint, verified and read back onto one device."""
   one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   shapes = jax.eval_shape(toy.system().init, jax.random.key(0), toy.batch(0))
   target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one), shapes)
-  checkpoints = Checkpoints(workdir / "checkpoints", keep=3)
+  checkpoints = Checkpoints(workdir / "checkpoints", keep=None)
   state, _ = checkpoints.restore(target, step=step)
   checkpoints.close()
   state = state._replace(key=jax.random.key_data(state.key))
@@ -135,6 +139,48 @@ def test_a_disk_that_fills_up_is_one_line_and_the_good_checkpoints_stay(tmp_path
   finish(start(tmp_path, pause_ms=0))
   finish(start(tmp_path / "whole", pause_ms=0))
   assert fingerprints(tmp_path, 400) == fingerprints(tmp_path / "whole", 400)
+
+
+def without_the_rights_of_root():
+  """What root may do in a folder that it may not write, as everybody else: nothing."""
+  for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; for others than root it does nothing
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_may_not_be_written_ends_the_process_within_seconds(tmp_path):
+  process = start(tmp_path, SETTINGS | {"forbidden_after_step": 60}, preexec_fn=without_the_rights_of_root)
+  line = process.stderr.readline()
+  began = time.monotonic()
+  finish(process, code=1)
+  assert time.monotonic() - began < 20
+  assert line.startswith("StorageError: a checkpoint could not be written: EACCES: Permission denied; checkpoints of")
+  assert "make room" not in line
+
+
+@pytest.mark.slow
+def test_a_live_run_is_left_alone_by_readers_and_by_a_second_run_and_does_not_need_its_terminal(tmp_path):
+  process = start(tmp_path, SETTINGS | {"steps": 100_000}, pause_ms=10)
+  for _ in range(3):
+    process.stdout.readline()
+  process.stdout.close()  # | head -3
+  for _ in range(20):
+    steps = [int(path.name) for path in (tmp_path / "checkpoints").glob("[0-9]*") if path.name.isdigit()]
+    if steps:
+      assert arrays(tmp_path, None)
+    with pytest.raises(WorkdirInUse, match=f"locked by process {process.pid}"):
+      train(toy.system(), toy.data(), workdir=tmp_path, key=jax.random.key(0), steps=20, quiet=True)
+    time.sleep(0.2)
+  while len(steps) < 3:
+    steps = [int(path.name) for path in (tmp_path / "checkpoints").glob("[0-9]*") if path.name.isdigit()]
+    assert process.poll() is None
+    time.sleep(0.1)
+  process.kill()
+  process.wait()
+  process.stderr.close()
+  assert (tmp_path / "run.lock").exists()
+  end = max(steps) + 100
+  assert train(toy.system(), toy.data(), workdir=tmp_path, key=jax.random.key(0), steps=end, quiet=True).step == end
 
 
 @pytest.mark.slow

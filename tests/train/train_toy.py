@@ -7,6 +7,7 @@ Run as a script it is one attempt of a run in its own process: `train_toy.py WOR
 """
 
 import json
+import os
 import resource
 import sys
 import time
@@ -114,15 +115,19 @@ def evaluate(key, state):
 
 
 def main(workdir: str, settings: dict, pause_ms: float) -> None:
-  """One attempt. Settings beside those of `train`: stuck_at (a batch that never comes), file_limit_after_step."""
+  """One attempt. Settings beside those of `train`: stuck_at (a batch that never comes), file_limit_after_step,
+  forbidden_after_step (no more checkpoints may be written)."""
   from genjax.train.loop import train
 
+  forbidden_after = settings.pop("forbidden_after_step", None)
   stuck_at, limit_after = settings.pop("stuck_at", None), settings.pop("file_limit_after_step", None)
 
   def slow_batch(step):
     time.sleep(pause_ms / 1000)
     if step == stuck_at:
       time.sleep(1000)
+    if step == forbidden_after:
+      os.chmod(os.path.join(workdir, "checkpoints"), 0o555)
     if step == limit_after:  # from here on every file that grows beyond 100 bytes fails, as on a full disk
       resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     return batch(step)
