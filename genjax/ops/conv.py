@@ -100,18 +100,18 @@ def _products(x: Array, g: Array, size: list[int], padding: Padding, strides: St
   """
   (images, height, width), (down, across) = g.shape[:3], strides
   rows = next(n for n in range(1, height + 1) if height % n == 0 and (images * n * width >= ROWS or n == height))
-  wide = jnp.promote_types(x.dtype, jnp.float32)
+  kind = jnp.promote_types(x.dtype, jnp.float32)
   x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)))
 
   def add(w: Array, place: Array) -> tuple[Array, None]:
     near = lax.dynamic_slice_in_dim(x, place * rows * down, (rows - 1) * down + size[0], 1)
     own = lax.dynamic_slice_in_dim(g, place * rows, rows, 1)
     seen = lambda i, j: near[:, i : i + (rows - 1) * down + 1 : down, j : j + (width - 1) * across + 1 : across]
-    product = lambda a: lax.dot_general(a, own, (((0, 1, 2), (0, 1, 2)), ((), ())), preferred_element_type=wide)
+    product = lambda a: lax.dot_general(a, own, (((0, 1, 2), (0, 1, 2)), ((), ())), preferred_element_type=kind)
     products = [product(seen(i, j)) for i in range(size[0]) for j in range(size[1])]
     return w + jnp.stack(products).reshape(w.shape), None
 
-  start = jnp.zeros((*size, x.shape[3], g.shape[3]), wide)
+  start = jnp.zeros((*size, x.shape[3], g.shape[3]), kind)
   return lax.scan(add, start, jnp.arange(height // rows))[0].astype(g.dtype)
 
 

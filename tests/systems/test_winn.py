@@ -143,6 +143,14 @@ def test_a_pass_shows_every_positive_once():
   )
 
 
+def test_negatives_are_recalled_a_minibatch_at_a_time():
+  system, batch = _system(), {"image": jnp.zeros((40, *SHAPE))}
+  state = jax.eval_shape(system.init, jax.random.key(0), batch)
+  text = str(jax.make_jaxpr(system.step)(jax.random.key(0), state, batch))
+  assert f"f32[8,{math.prod(SHAPE)}]" in text
+  assert f"f32[8,5,{math.prod(SHAPE)}]" not in text
+
+
 def test_negatives_come_from_the_filled_part_of_the_pool():
   pages, held = _diary()
   means = held[:, : INITIAL // MINIBATCH].mean(2).ravel()
