@@ -162,6 +162,19 @@ def ascend(
   return Chains(images, scores, moves, ~active | reached(scores))
 
 
+def gradients_used(moves: Array, steps: int) -> Array:
+  """The share of the gradients computed by calls of `ascend` that moved an image, in (0, 1]: [].
+
+  A call computes gradients of all its images until its last chain has stopped, and finds by one more that it has.
+
+  Args:
+    moves: [calls, n] of `Chains`.
+    steps: as for `ascend`.
+  """
+  computed = jnp.minimum(moves.max(1) + 1, steps)
+  return moves.sum(dtype=jnp.float32) / (computed.sum(dtype=jnp.float32) * moves.shape[1])
+
+
 def _summed(scores: Array | tuple[Array, Array]) -> tuple[Array, Array]:
   climbed, measured = scores if isinstance(scores, tuple) else (scores, scores)
   return climbed.sum(), measured

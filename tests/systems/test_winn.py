@@ -223,6 +223,7 @@ def test_new_members_score_at_least_the_least_of_the_positives():
   _, after, metrics = _first("thesis")
   assert metrics["stopped"] == 1
   assert 0 < metrics["moves"] < 12
+  assert metrics["moves"] / 12 <= metrics["gradients_used"] < metrics["moves"] / (metrics["moves"] + 1) + 1e-6
   scores = _f(after.params, _newcomers(after))
   assert scores.min() >= after.bounds[0] - 1e-5
   np.testing.assert_allclose(scores.mean(), metrics["f_synthesis"], rtol=1e-4)
