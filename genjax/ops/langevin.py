@@ -168,11 +168,11 @@ def gradients_used(moves: Array, steps: int) -> Array:
   A call computes gradients of all its images until its last chain has stopped, and finds by one more that it has.
 
   Args:
-    moves: [calls, n] of `Chains`.
+    moves: [slots, calls, n / slots] of `Chains`, the first axis that of the pool, which devices share.
     steps: as for `ascend`.
   """
-  computed = jnp.minimum(moves.max(1) + 1, steps)
-  return moves.sum(dtype=jnp.float32) / (computed.sum(dtype=jnp.float32) * moves.shape[1])
+  computed = jnp.minimum(moves.max((0, 2)) + 1, steps)
+  return moves.mean(dtype=jnp.float32) / computed.mean(dtype=jnp.float32)
 
 
 def _summed(scores: Array | tuple[Array, Array]) -> tuple[Array, Array]:

@@ -174,8 +174,7 @@ def winn(
     )
     bounds = range_of_f(f_of(net, learner.params), reals, stop)
     chains = sampling.climb(key_synthesise, learner.params, bounds, state.cascade, synthesis)
-    calls = minibatches(chains.moves, minibatch).reshape(synthesis // chunk, chunk)  # of the sampler, one a chunk
-    used = langevin.gradients_used(calls, ascent_steps)
+    used = langevin.gradients_used(chains.moves.reshape(minibatch, synthesis // chunk, -1), ascent_steps)
     metrics = {**metrics, **_measures(bounds, chains), "gradients_used": used}
     if ema:
       bounds = range_of_f(f_of(net, learner.ema), reals, stop)
