@@ -162,6 +162,19 @@ def ascend(
   return Chains(images, scores, moves, ~active | reached(scores))
 
 
+def gradients_used(moves: Array, steps: int) -> Array:
+  """The share of the gradients computed by calls of `ascend` that moved an image, in (0, 1]: [].
+
+  A call computes gradients of all its images until its last chain has stopped, and finds by one more that it has.
+
+  Args:
+    moves: [slots, calls, n / slots] of `Chains`, the first axis that of the pool, which devices share.
+    steps: as for `ascend`.
+  """
+  computed = jnp.minimum(moves.max((0, 2)) + 1, steps)
+  return moves.mean(dtype=jnp.float32) / computed.mean(dtype=jnp.float32)
+
+
 def _summed(scores: Array | tuple[Array, Array]) -> tuple[Array, Array]:
   climbed, measured = scores if isinstance(scores, tuple) else (scores, scores)
   return climbed.sum(), measured

@@ -76,16 +76,25 @@ def append(key: Array, pool: Pool, images: Array, *, policy: Policy = "reservoir
   return lax.scan(put, pool, (jax.random.split(key, fresh.shape[1]), fresh.swapaxes(0, 1)))[0]
 
 
+def choose(key: Array, pool: Pool, n: int) -> Array:
+  """Places of n images of the pool, uniformly with replacement: [slots, n / slots] int32; n a multiple of the slots."""
+  slots, depth = pool.images.shape[:2]
+  _check_multiple(n, slots)
+  filled = jnp.minimum(pool.count, depth)[:, None]
+  return jax.random.randint(key, (slots, n // slots), 0, jnp.maximum(filled, 1))
+
+
+def at(pool: Pool, places: Array) -> Array:
+  """The images at places [slots, k] or [slots] of each slot: [slots, k, F] or [slots, F]."""
+  return jax.vmap(lambda slot, i: slot[i])(pool.images, places)
+
+
 def draw(key: Array, pool: Pool, n: int) -> Array:
   """n images uniformly with replacement, [slots, n / slots, F]; n a multiple of the slots.
 
   Only places that were filled are drawn from; a pool without any image gives zeros.
   """
-  slots, depth = pool.images.shape[:2]
-  _check_multiple(n, slots)
-  filled = jnp.minimum(pool.count, depth)[:, None]
-  index = jax.random.randint(key, (slots, n // slots), 0, jnp.maximum(filled, 1))
-  return jax.vmap(lambda slot, i: slot[i])(pool.images, index)
+  return at(pool, choose(key, pool, n))
 
 
 def draw_class(key: Array, pool: Pool, label: Array) -> Array:

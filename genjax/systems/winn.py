@@ -161,7 +161,8 @@ def winn(
     state = hand_over(jax.random.fold_in(key, _HAND_OVER), state)
     reals = minibatches(real, minibatch)
     count = reals.shape[0]
-    fakes = recall(pool.draw(key_draw, state.pool, real.shape[0]), shape).swapaxes(0, 1)
+    places = pool.choose(key_draw, state.pool, real.shape[0])
+    fakes = lambda place: recall(pool.at(state.pool, places[:, place]), shape)  # a minibatch at a time: memory
     used = count if ramp == 1 else jnp.maximum(1, jnp.minimum(state.step + 1, ramp) * count // ramp)  # minibatches
     learner, metrics = learn(
       Learner(state.params, state.ema, state.optimizer, state.terms),
@@ -173,7 +174,8 @@ def winn(
     )
     bounds = range_of_f(f_of(net, learner.params), reals, stop)
     chains = sampling.climb(key_synthesise, learner.params, bounds, state.cascade, synthesis)
-    metrics = {**metrics, **_measures(bounds, chains)}
+    used = langevin.gradients_used(chains.moves.reshape(minibatch, synthesis // chunk, -1), ascent_steps)
+    metrics = {**metrics, **_measures(bounds, chains), "gradients_used": used}
     if ema:
       bounds = range_of_f(f_of(net, learner.ema), reals, stop)
     filled = put(key_pool, state.pool, chains.images)
@@ -206,13 +208,20 @@ def _check_sizes(sizes: Mapping[str, int], minibatch: int, chunk: int) -> None:
 # Classification -------------------------------------------------------------------------------------------------------
 
 
-def _loss(net: nn.Module, objective: Objective, key: Array, reals: Array, fakes: Array, used: Array | int) -> Loss:
-  """The objective on minibatch index mod `used` of reals and fakes [minibatches, m, H, W, C]."""
+def _loss(
+  net: nn.Module,
+  objective: Objective,
+  key: Array,
+  reals: Array,
+  fakes: Callable[[Array], Array],
+  used: Array | int,
+) -> Loss:
+  """The objective on minibatch index mod `used` of reals [minibatches, m, H, W, C] and fakes: place -> [m, H, W, C]."""
 
   def loss(params: Any, terms: Any, index: Array) -> tuple[Array, tuple[Any, Metrics]]:
     place = index % used
     key_term = jax.random.fold_in(key, index)
-    round = play(critic_of(net, params, jax.random.fold_in(key_term, _DROPOUT)), reals[place], fakes[place])
+    round = play(critic_of(net, params, jax.random.fold_in(key_term, _DROPOUT)), reals[place], fakes(place))
     value, after = objective.critic.apply(key_term, terms, round)
     return value, (after, {"loss": value, "wasserstein": round.real_out.mean() - round.fake_out.mean()})
 

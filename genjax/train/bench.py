@@ -103,6 +103,7 @@ def bench(
     parameters=parameters,
     device_peak_flops=peak_flops(device.device_kind),
     finite=trained.finite,
+    gradients_used=trained.gradients_used,
   )
 
 
@@ -111,6 +112,7 @@ class _Trained(NamedTuple):
   state: Any
   analysis: Any  # of memory, by XLA
   finite: bool
+  gradients_used: float | None  # the mean of the last call's metric of that name, where the system has one
 
 
 def _trained(
@@ -146,7 +148,9 @@ def _trained(
 
   times = _timed(one_call, seconds)
   timing = _timing(times, compile_s, steps_per_call, "steps", flops)
-  return _Trained(timing, state, call.memory_analysis(), _finite(pending) and finite)
+  used = pending.metrics.get("gradients_used")
+  used = None if used is None else float(np.mean(used))
+  return _Trained(timing, state, call.memory_analysis(), _finite(pending) and finite, used)
 
 
 def _finite(outcome: Outcome) -> bool:

@@ -64,6 +64,7 @@ class Report(NamedTuple):
   parameters: int  # elements below "params" in the state
   device_peak_flops: float | None  # bf16 operations a second of one device, None if not known
   finite: bool  # whether the metrics of every measured step were
+  gradients_used: float | None = None  # share of a sampler's gradients that moved an image, in the last measured call
 
   @property
   def examples_per_second(self) -> float:
@@ -114,6 +115,7 @@ def table(report: Report) -> str:
     ("model", f"{report.parameters:,} parameters, state {_bytes(report.memory.state)}"),
     ("step memory", _plan(report.memory)),
     ("peak memory", f"{_bytes(report.memory.peak)} ({report.memory.peak_of})"),
+    *_sampler(report.gradients_used),
     ("", "FLOP: of products, every loop in full and the dearest branch; an upper bound where work stops early"),
   ]
   unknown = sum(timing.flops.unknown_loops for timing in timings.values() if timing is not None)
@@ -148,6 +150,10 @@ def _training(report: Report) -> str:
     f"{report.examples_per_second:,.1f} examples/s, {milliseconds:,.3f} ms a step of {report.examples} examples, "
     f"{report.steps_per_call} step(s) a call"
   )
+
+
+def _sampler(used: float | None) -> list[tuple[str, str]]:
+  return [] if used is None else [("sampler", f"{100 * used:.0f} % of the computed gradients moved an image")]
 
 
 def _plan(memory: Memory) -> str:

@@ -25,6 +25,8 @@ CASES = {  # images, weights, padding, strides
   "3x3 same, stride 2": ((2, 6, 5, 2), (3, 3, 2, 3), ((0, 1), (1, 1)), (2, 2)),
   "2x3, strides 3 and 2 that leave pixels over": ((2, 7, 6, 2), (2, 3, 2, 2), ((0, 0), (1, 0)), (3, 2)),
   "1x1, stride 2": ((1, 4, 4, 2), (1, 1, 2, 2), ((0, 0), (0, 0)), (2, 2)),
+  "products, two parts": ((4, 32, 16, 2), (3, 3, 2, 32), SAME3),
+  "products, stride 2, padding below 0": ((1, 37, 33, 1), (2, 3, 1, 32), ((1, -2), (0, 2)), (2, 2)),
 }
 
 
@@ -113,7 +115,7 @@ def test_third_derivatives_are_those_of_lax(case):
   _close(jax.jit(third(conv))(x, w), _exactly(third(_native), x, w), 1e-4)
 
 
-@pytest.mark.parametrize("case", ["3x3 same", "5x5 same", "1x1"])
+@pytest.mark.parametrize("case", ["3x3 same", "5x5 same", "1x1", "products, two parts"])
 def test_bfloat16_stays_bfloat16_and_near_the_float32_values(case):
   x, w, g, how = _arrays(case, jnp.bfloat16)
   wide = [a.astype(jnp.float32) for a in (x, w, g)]
@@ -198,6 +200,23 @@ def test_only_a_plain_convolution_is_ours():
   assert not _is_ours(x[0], w[0], **line)
 
 
+@pytest.mark.parametrize(
+  ("images", "weights", "products"),
+  [
+    ((50, 32, 32, 64), (3, 3, 64, 64), True),
+    ((50, 4, 4, 640), (3, 3, 640, 640), True),
+    ((64, 8, 8, 16), (1, 1, 16, 16), True),
+    ((64, 8, 8, 32), (3, 3, 32, 32), False),
+    ((64, 32, 32, 64), (3, 3, 64, 3), False),
+  ],
+)
+def test_a_weights_gradient_is_a_sum_of_products_where_they_are_quicker(images, weights, products):
+  g = jax.ShapeDtypeStruct((*images[:3], weights[3]), jnp.float32)
+  pad = ((weights[0] // 2,) * 2,) * 2
+  text = jax.jit(lambda x, g: by_weights(x, g, pad)).lower(jax.ShapeDtypeStruct(images, jnp.float32), g).as_text()
+  assert ("dot_general" in text, "convolution" in text) == (products, not products)
+
+
 # What it is for
 
 
@@ -224,10 +243,12 @@ def test_inside_a_scan_every_convolution_has_the_fast_layout():
   assert set(layouts) == {"b01f_01io->b01f"}  # the strides and dilations stand in `window`
 
 
-def test_on_eight_devices_only_the_weights_gradient_is_summed():
+@pytest.mark.parametrize(("side", "width"), [(8, 4), (16, 32)], ids=["kernel", "products"])
+def test_on_eight_devices_only_the_weights_gradient_is_summed(side, width):
   mesh = Mesh(np.array(jax.devices()), ("data",))
   spread, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
-  w, x = [jnp.full((3, 3, 2, 4), 0.1), jnp.full((3, 3, 4, 8), 0.1)], jax.random.normal(jax.random.key(0), (16, 8, 8, 2))
+  w = [jnp.full((3, 3, 2, width), 0.4 / width), jnp.full((3, 3, width, 2 * width), 0.4 / width)]
+  x = jax.random.normal(jax.random.key(0), (16, side, side, 2))
   run = jax.jit(_trained, in_shardings=(whole, spread), out_shardings=whole)
   text = run.lower(w, x).compile().as_text()
   assert "num_partitions=8" in text
@@ -237,5 +258,5 @@ def test_on_eight_devices_only_the_weights_gradient_is_summed():
   sizes = [
     int(np.prod([int(n) for n in dims.split(",")])) for line in summed for dims in re.findall(r"\[([\d,]+)\]", line)
   ]
-  assert max(sizes) <= 8 * 3 * 3 * 4  # no larger than a weight
+  assert max(sizes) <= 2 * width * 3 * 3 * width  # no larger than a weight
   _close(run(w, x), jax.jit(_trained)(w, x), 1e-5)

@@ -143,6 +143,14 @@ def test_a_pass_shows_every_positive_once():
   )
 
 
+def test_negatives_are_recalled_a_minibatch_at_a_time():
+  system, batch = _system(), {"image": jnp.zeros((40, *SHAPE))}
+  state = jax.eval_shape(system.init, jax.random.key(0), batch)
+  text = str(jax.make_jaxpr(system.step)(jax.random.key(0), state, batch))
+  assert f"f32[8,{math.prod(SHAPE)}]" in text
+  assert f"f32[8,5,{math.prod(SHAPE)}]" not in text
+
+
 def test_negatives_come_from_the_filled_part_of_the_pool():
   pages, held = _diary()
   means = held[:, : INITIAL // MINIBATCH].mean(2).ravel()
@@ -215,6 +223,7 @@ def test_new_members_score_at_least_the_least_of_the_positives():
   _, after, metrics = _first("thesis")
   assert metrics["stopped"] == 1
   assert 0 < metrics["moves"] < 12
+  assert metrics["moves"] / 12 <= metrics["gradients_used"] < metrics["moves"] / (metrics["moves"] + 1) + 1e-6
   scores = _f(after.params, _newcomers(after))
   assert scores.min() >= after.bounds[0] - 1e-5
   np.testing.assert_allclose(scores.mean(), metrics["f_synthesis"], rtol=1e-4)

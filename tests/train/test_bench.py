@@ -54,8 +54,13 @@ def report(traces, batches):
     batches.append((key, batch["image"]))
     return {"sampler": Kernel(lambda x: x @ x, (jnp.ones((8, 8)),), work=640, unit="gradient-steps")}
 
-  system = train_toy.system(traces=traces)._replace(kernels=kernels)
-  return run(system, steps_per_call=STEPS, samples=SAMPLES)
+  toy = train_toy.system(traces=traces)
+
+  def step(key, state, batch):
+    state, metrics = toy.step(key, state, batch)
+    return state, {**metrics, "gradients_used": jnp.float32(0.44)}
+
+  return run(toy._replace(kernels=kernels, step=step), steps_per_call=STEPS, samples=SAMPLES)
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +189,13 @@ def test_a_system_without_samples_is_measured_without_them(other):
   assert other.sample is None
   assert other.to_dict()["sample"] is None
   assert "sample" not in table(other)
+
+
+def test_the_share_of_gradients_that_moved_an_image_is_stated(report, other):
+  assert report.to_dict()["gradients_used"] == pytest.approx(0.44)
+  assert "44 % of the computed gradients moved an image" in table(report)
+  assert other.gradients_used is None
+  assert "gradients moved" not in table(other)
 
 
 def test_a_run_that_diverges_says_so(other):
