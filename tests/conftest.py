@@ -49,7 +49,12 @@ ONE_DEVICE = (  # beginnings of names of files
   "tests/test_winn_classifiers.py",
   "tests/test_winn_digits.py",
 )
-DEAR = ("tests/test_", "tests/studies/", "tests/train/", "tests/systems/")  # first, so that no worker is alone at the end
+DEAR = (
+  "tests/test_",
+  "tests/studies/",
+  "tests/train/",
+  "tests/systems/",
+)  # first, so that no worker is alone at the end
 
 
 def pytest_collection_modifyitems(items):

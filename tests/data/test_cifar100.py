@@ -29,7 +29,6 @@ def own_cache(tmp_path_factory):
     yield path
 
 
-
 class Cifar100(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   """CIFAR-100's features; two images a class to train on and one to test, whose first pixel is 10 * number, label."""
 

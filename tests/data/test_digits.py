@@ -25,7 +25,6 @@ def own_cache(tmp_path_factory):
     yield path
 
 
-
 def _expected() -> np.ndarray:
   """round(v * 255 / 16) in whole numbers; no level is half-way."""
   return ((load_digits().images.astype(int) * 510 + 16) // 32).astype(np.uint8)[..., None]
