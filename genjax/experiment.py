@@ -16,8 +16,7 @@ from genjax.config import OTHERS, SECTIONS, kept_config
 from genjax.core import Batch, Experiment, Metric, State, System
 from genjax.evaluate import Evaluation
 from genjax.make import Maker, check_plain, check_range, checked, function_of, is_ours, make
-from genjax.registry import UsageError, origin
-from genjax.train import loop
+from genjax.registry import TRAIN, UsageError, load, origin
 from genjax.train.compiled import jit_sample
 
 Allow = Collection[str] | None  # packages whose code names in a config may import; None: any
@@ -37,7 +36,7 @@ def experiment(config: ConfigDict, *, allow: Allow = None) -> Experiment:
   if missing:
     raise UsageError(f"config.{missing[0]} is missing")
   check_range("seed", checked(config.seed, int, at="config.seed"), at="config.seed")
-  check_plain(loop.train, config.train, at="config.train")
+  check_plain(load(TRAIN), config.train, at="config.train")
   special = {"weights": _with_weights(allow), "run": _of_another_run(allow)}
   here = {"seed": config.seed, "process": jax.process_index(), "processes": jax.process_count()}
   here |= {"batch": config.data.batch} if "batch" in config.data else {}

@@ -100,6 +100,7 @@ METRICS = {
   "log_prob": "genjax.metrics.likelihood:log_prob",
 }
 SAMPLES = {"canvas": "genjax.ops.canvas:canvases"}
+TRAIN = "genjax.train.loop:train"  # its arguments are the keys of the section train
 _OBJECTIVES = "genjax.objectives.rows:ROWS"  # a table of its own: each row names its builder in objectives/zoo.py
 
 # Name of an argument -> the table in which the name of its section is looked up.
