@@ -3,11 +3,12 @@
 Papers   SN-GAN  Miyato et al. 2018, arXiv:1802.05957
 Shapes   as flax's Conv and Dense; the vector u [O] of each layer is in the collection "spectral". In training a layer
          makes one power iteration and writes it (`mutable=["spectral"]`), else it only measures along it.
-Checked  tests/nets/test_resnet_gan.py
+Checked  tests/nets/test_resnet_gan.py, tests/systems/test_averages.py
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,7 +17,7 @@ from jax import lax
 
 from genjax.nets.convnet import Conv
 from genjax.ops.conv import conv
-from genjax.ops.spectral import normalise, start_vector
+from genjax.ops.spectral import normalise, singular, start_vector
 
 Array = jax.Array
 Initializer = jax.nn.initializers.Initializer
@@ -78,6 +79,20 @@ def divided(module: nn.Module, kernel: Array, train: bool) -> Array:
   if iterate:
     u.value = after
   return kernel
+
+
+def iterated(params: Mapping[str, Any], spectral: Mapping[str, Any]) -> dict[str, Any]:
+  """The collection "spectral" of a net, here or in improved_spectral.py, after one power iteration on these weights.
+
+  The vector "u" of a layer is that of its "kernel"; whatever else a layer keeps, such as "sigma_init", stays.
+  """
+  after = {}
+  for name, value in spectral.items():
+    if isinstance(value, Mapping):
+      after[name] = iterated(params[name], value)
+    else:
+      after[name] = singular(params["kernel"], value)[1].astype(value.dtype) if name == "u" else value
+  return after
 
 
 def layers(spectral: bool, train: bool) -> tuple[Callable[..., nn.Module], Callable[..., nn.Module]]:
