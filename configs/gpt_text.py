@@ -4,8 +4,9 @@ Command   genjax train --config gpt_text --workdir runs/gpt_text
           genjax train --config gpt_text --config.data.path=my_text.txt --workdir runs/my_text
           Without a path it reads the topics of Python's language reference, which every Python brings along.
 Machine   2 CPU cores, about ten minutes; any other device works with the same command
-Expect    no run of this length was measured; tests/systems/test_gpt.py reaches 2.06 nats a character on held-out text
-          in seconds (pairs of letters 2.32, letters 2.87)
+Expect    seed 0, without a path: 1.28 nats a character of held-out text (1.85 bits); words and indentation are those of
+          Python's manual, sentences are not. tests/systems/test_gpt.py reaches 2.06 in seconds (pairs of letters 2.32,
+          letters 2.87)
 Paper     Radford et al. 2018 and 2019 (GPT, GPT-2); sizes are ours, for two cores
 """
 

@@ -5,7 +5,6 @@ Checked  tests/systems/test_fit.py
 """
 
 from collections.abc import Callable, Mapping
-from functools import wraps
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +16,7 @@ from genjax.core import Batch, Kernel, Metrics, System
 from genjax.systems.averages import Average, averaged, check_averages
 from genjax.systems.checks import check_counts
 from genjax.systems.optimizers import Optimizer
-from genjax.systems.updates import norm
+from genjax.systems.updates import norm, of_states
 
 Array = jax.Array
 Variables = Mapping[str, Any]  # "params" and the other collections of flax
@@ -97,7 +96,7 @@ def fit(
     new = averaged(average, state.step, 1, {"params": params, **collections}, state.ema) if ema else None
     return State(state.step + 1, params, collections, new, moments), {**metrics, "gradient": norm(grads)}
 
-  return System(start, step, {name: _of_states(view) for name, view in (views or {}).items()}, kernels)
+  return System(start, step, of_states(views or {}, State, variables_of), kernels)
 
 
 def variables_of(state: State) -> Variables:
@@ -108,13 +107,3 @@ def variables_of(state: State) -> Variables:
 def collections_of(variables: Variables) -> dict[str, Any]:
   """All collections but the parameters."""
   return {name: value for name, value in variables.items() if name != "params"}
-
-
-def _of_states(view: Callable[..., Any]) -> Callable[..., Any]:
-  """A view of variables as one of states: whatever argument is a State is replaced by its variables."""
-
-  @wraps(view)
-  def of_states(*arguments: Any, **named: Any) -> Any:
-    return view(*(variables_of(each) if isinstance(each, State) else each for each in arguments), **named)
-
-  return of_states

@@ -14,7 +14,7 @@ Checked  tests/systems/test_game.py, test_gan.py, test_updates.py
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial, wraps
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -26,6 +26,7 @@ from genjax.systems.averages import Average, check_averages
 from genjax.systems.checks import check_counts
 from genjax.systems.optimizers import Optimizer
 from genjax.systems.players import Aux, Group, Loss, Rules, State, Variables, update
+from genjax.systems.updates import of_states
 
 __all__ = ["Aux", "Average", "Loss", "State", "Variables", "game", "variables_of"]
 
@@ -106,7 +107,7 @@ def game(
       metrics |= more
     return state._replace(step=state.step + 1), metrics
 
-  return System(start, step, {name: _of_states(view) for name, view in (views or {}).items()})
+  return System(start, step, of_states(views or {}, State, variables_of))
 
 
 def variables_of(state: State) -> dict[str, Mapping[str, Any]]:
@@ -121,16 +122,6 @@ def _repeated(update: Callable, state: State, keyed: tuple[Array, Batch], times:
     return update(state, jax.tree.map(lambda leaf: leaf[0], keyed))
   state, each = lax.scan(update, state, keyed)
   return state, {name: values.mean() for name, values in each.items()}
-
-
-def _of_states(view: Callable[..., Any]) -> Callable[..., Any]:
-  """A view of variables as one of states: whatever argument is a State is replaced by its variables."""
-
-  @wraps(view)
-  def of_states(*arguments: Any, **named: Any) -> Any:
-    return view(*(variables_of(each) if isinstance(each, State) else each for each in arguments), **named)
-
-  return of_states
 
 
 def _check(

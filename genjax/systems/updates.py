@@ -9,6 +9,7 @@ Checked  tests/systems/test_updates.py: the Dirac-GAN and the bilinear game move
 """
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, NamedTuple
 
 import jax
@@ -84,6 +85,21 @@ def unrolled(
 def norm(tree: Any) -> Array:
   """The Euclidean norm of all leaves together, []."""
   return jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(tree)))
+
+
+def of_states(
+  views: Mapping[str, Callable[..., Any]], state: type, variables_of: Callable[[Any], Any]
+) -> dict[str, Callable[..., Any]]:
+  """Views of variables as views of states: whatever argument is a `state` is replaced by its variables in use."""
+
+  def of(view: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(view)
+    def of_states(*arguments: Any, **named: Any) -> Any:
+      return view(*(variables_of(each) if isinstance(each, state) else each for each in arguments), **named)
+
+    return of_states
+
+  return {name: of(view) for name, view in views.items()}
 
 
 def _gradient(loss: Loss, params: Params, player: str) -> tuple[Any, Any]:

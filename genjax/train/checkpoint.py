@@ -244,8 +244,8 @@ def _sweep(directory: epath.Path) -> None:
 
 
 def _is_news(line: logging.LogRecord) -> bool:
-  """Orbax logs a trace of every failure that it also raises; the raised one is enough."""
-  return not (line.exc_info and "orbax" in line.pathname)
+  """Orbax logs a trace of every failure that it also raises, and a warning that a reader will not write."""
+  return not ("orbax" in line.pathname and (line.exc_info or "read only" in str(line.msg)))
 
 
 def _drop_late_calls() -> None:

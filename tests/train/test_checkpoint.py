@@ -308,6 +308,7 @@ def test_a_reader_changes_nothing_not_even_a_save_that_is_under_way_or_a_damaged
   assert_same_bits(state, state_of(1))
   assert listing(folder.parent) == before
   assert "moved" not in caplog.text
+  assert "read only" not in caplog.text
 
 
 def test_a_reader_takes_what_is_there_now_when_the_run_removes_a_checkpoint_meanwhile(saved):
