@@ -7,9 +7,9 @@ State    An average is made of all of a player's collections, but for what has n
                       average has vectors of its own, which make one iteration on the averaged weights in each update.
                       Like the player's they lag where two singular values cross. StudioGAN's code averages them.
          integers     counters take their newest value.
-         batch_stats  are averaged like weights, as in StudioGAN's code, after BigGAN's (src/utils/ema.py): statistics of
-                      the nets that were averaged, over as many steps. Its variant for StyleGAN takes the
-                      newest, which are those of one net that is not sampled from.
+         batch_stats  are averaged like weights, as in StudioGAN's code, after BigGAN's (src/utils/ema.py): statistics
+                      of the nets that were averaged, over as many steps. Its variant for StyleGAN takes the newest,
+                      which are those of one net that is not sampled from.
 Checked  tests/systems/test_averages.py, test_game.py, test_gan.py
 """
 
