@@ -2,7 +2,7 @@
 
 Command   genjax train --config cyclegan_digits --workdir runs/cyclegan_digits
 Machine   2 CPU cores, about five minutes; any other device works with the same command
-Expect    a translated digit is its negative, as `genjax sample` draws it (seed 0, looked at); in
+Expect    a translated digit is its negative (seed 0; looked at, by the command sample); in
           tests/systems/test_cyclegan.py their correlation is 0.94 after 150 steps of a smaller net
 Paper     Zhu et al. 2017, arXiv:1703.10593; sizes and data are ours, for two cores. The sets share no digit.
 """

@@ -48,7 +48,7 @@ _ROWS: dict[Range, str] = {
   _ABOVE_ZERO: """
     C clip clip_norm cover drop_over ema_half_life epsilon inner_learning_rate last learning_rate mapping_multiplier
     multiplier scale std width widths watchdog_s --seconds""",
-  _SHARE: "b1 b2 decay drop dropout ema momentum smoothing",
+  _SHARE: "b1 b2 decay drop dropout ema momentum smoothing style_mixing",
   _SEED: "seed anchor_seed choice_seed decoder_seed episode_seed extractor_seed --seed",
   _ANY: "above drops high low noise sharpness",
 }

@@ -83,7 +83,7 @@ def test_vitgan_is_sampled_by_its_latents(words, count, trained, tmp_path):
   ("words", "says"),
   [
     (["--interpolate", "1"], "--interpolate 2 or more"),
-    (["--truncation", "-1"], "--truncation takes 0 or more"),
+    (["--truncation", "-1"], "--truncation -1; use 0 or more"),
     (["--mix", "--interpolate", "4"], "--mix is another picture"),
   ],
 )

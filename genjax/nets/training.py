@@ -16,17 +16,17 @@ import flax.linen as nn
 
 def takes_train(net: nn.Module) -> bool:
   """Whether the net behaves differently in training: its `__call__` has a parameter `train`."""
-  return _has_train(type(net))
+  return _has_train(type(net), "__call__")
 
 
-def mode(net: nn.Module, train: bool) -> dict[str, bool]:
-  """The keywords that put the net in this mode: {"train": train}, or {} for a net that has one mode only.
+def mode(net: nn.Module, train: bool, method: str | None = None) -> dict[str, bool]:
+  """The keywords that put the net, or a method of it, in this mode: {"train": train}, or {} where there is one only.
 
   `net.apply(variables, images, **mode(net, True), rngs={"dropout": key}, mutable=list(collections))`
   """
-  return {"train": train} if takes_train(net) else {}
+  return {"train": train} if _has_train(type(net), method or "__call__") else {}
 
 
 @cache
-def _has_train(kind: type) -> bool:
-  return "train" in inspect.signature(kind.__call__).parameters
+def _has_train(kind: type, method: str) -> bool:
+  return "train" in inspect.signature(getattr(kind, method)).parameters

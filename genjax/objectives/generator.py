@@ -99,18 +99,19 @@ def mode_ratio(epsilon: float = 1e-5) -> Term:
 
 
 def path_length(decay: float = 0.99) -> Term:
-  """mean (|J' y| - a)^2: steps of one length change the image equally, at every latent and in every direction.
+  """mean (|J' y| - a)^2: steps of one length change the image equally, at every w and in every direction.
 
-  J is the generator's Jacobian at a latent, y a normal image over the root of its number of pixels. Its state is a,
-  the running mean of lengths, from 0.
+  J is the Jacobian of an image by its w, y a normal image over the root of its number of pixels. Of an image with a w
+  for each layer, the length is the root of the mean of |J' y|^2 over layers, as in the authors' code. A generator
+  without w is differentiated by its latent. Its state is a, the running mean of lengths, from 0.
   """
 
   def apply(key: Array, mean: Array, round: Round) -> tuple[Array, Array]:
-    latent, generator = given(round, "latent"), given(round, "generator")
+    styles, synthesis = given(round, "styles"), given(round, "synthesis")
     shape = round.fake.shape
     noise = jax.random.normal(key, shape) / (shape[1] * shape[2]) ** 0.5
-    slope = to_float32(jax.grad(lambda z: (to_float32(generator(z)) * noise).sum())(latent))
-    lengths = root((slope**2).sum(-1))
+    slope = to_float32(jax.grad(lambda w: (to_float32(synthesis(w)) * noise).sum())(styles))
+    lengths = root((slope**2).sum(-1).reshape(shape[0], -1).mean(1))
     after = decay * mean + (1 - decay) * jax.lax.stop_gradient(lengths.mean())
     return ((lengths - mean) ** 2).mean(), after.astype(mean.dtype)
 

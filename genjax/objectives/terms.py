@@ -39,6 +39,8 @@ class Round(NamedTuple):
   fake_out: Array  # [B]
   generator: Callable[[Array], Array] | None = None  # latents [B, Z] -> images
   latent: Array | None = None  # [B, Z] those that `fake` was made of
+  styles: Array | None = None  # w of each of those, or of each of its layers [B, S, W]; its latent where there is no w
+  synthesis: Callable[[Array], Array] | None = None  # `styles` -> images
   labels: Array | None = None  # [B] int32
   real_aux: Any = None  # the critic's aux of `real`: "features" [B, D], "reconstruction" [B, H, W, C], ...
   fake_aux: Any = None

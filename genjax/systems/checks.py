@@ -75,3 +75,21 @@ def check_pixels(images: Any, name: str = "images", limit: float = LIMIT) -> Non
   greatest = np.abs(np.asarray(images[:_LOOKED_AT], np.float32)).max(initial=0.0)
   if greatest > limit:
     raise ValueError(f"{name} have values up to {greatest:g}; {scaled}")
+
+
+def check_critic(out: Any) -> None:
+  """Raises ValueError unless a critic gave (logits [1], aux) for one image."""
+  match out:
+    case (logits, Mapping()) if getattr(logits, "shape", None) == (1,):
+      return
+  raise ValueError(
+    f"the critic returns {spelled(out)} for one image; a critic returns (logits [B], aux): one number an image, and a "
+    "dict of what else it says, {} for nothing"
+  )
+
+
+def spelled(out: Any) -> str:
+  """What a net returned, by shapes."""
+  if isinstance(out, tuple):
+    return f"({', '.join(map(spelled, out))})"
+  return f"an array {list(out.shape)}" if hasattr(out, "shape") else f"a {type(out).__name__}"

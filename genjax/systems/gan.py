@@ -5,6 +5,7 @@ Papers   GAN      Goodfellow et al. 2014, arXiv:1406.2661
          TTUR     Heusel et al. 2017, arXiv:1706.08500: `generator_optimizer`
          conditional  Mirza & Osindero 2014, arXiv:1411.1784: `conditional`
          DiffAugment  Zhao et al. 2020, arXiv:2006.10738: `augment`
+         StyleGAN  Karras et al. 2019, arXiv:1812.04948: `style_mixing`, see styles.py; new noise for every image
 Departs  One `step` is one update of the generator. Algorithm 1 draws n_critic batches of m images; here the step's
          batch of n_critic * m images is cut into n_critic parts, one for each update of the critic. The generator's
          update has the reals of the last part beside new fakes of its own, for terms that compare both.
@@ -28,18 +29,18 @@ import jax.numpy as jnp
 from jax import lax
 
 from genjax.core import Batch, Kernel, System
-from genjax.nets.training import mode
 from genjax.objectives.terms import Augmentation, Critic, Objective, Round, play
 from genjax.ops.diffaugment import Policy, diffaugment, policy_of
 from genjax.ops.latents import Latents
 from genjax.systems.averages import Average, check_averages
-from genjax.systems.checks import check_counts, check_images, check_words
+from genjax.systems.checks import check_counts, check_critic, check_images, check_words, spelled
 from genjax.systems.game import Aux, Variables, game
 from genjax.systems.optimizers import Optimizer, adam
+from genjax.systems.styles import each_style, has_w, mixed, styles_of, trained
 
 Array = jax.Array
 Prior = Literal["normal", "uniform"]
-_AUGMENT, _DROPOUT = 0x617567, 0x6472  # "aug", "dr": keys of an update apart from those of its latents and its terms
+_AUGMENT, _DROPOUT, _NOISE, _MIX = 0x617567, 0x6472, 0x6E6F, 0x6D6978  # keys beside those of latents and terms
 
 
 class Pair(NamedTuple):
@@ -53,6 +54,8 @@ class Pair(NamedTuple):
   prior: Prior
   classes: int | None  # of the labels that both nets see; None: they see none
   policy: Policy | None  # of the augmentation
+  style_mixing: float
+  noise: Literal["fresh", "fixed"]  # of samples
 
 
 def gan(
@@ -73,6 +76,8 @@ def gan(
   ema_half_life: float | None = None,
   ema_start: int = 0,
   augment: str = "",
+  style_mixing: float = 0.0,
+  sample_noise: Literal["fresh", "fixed"] = "fresh",
   order: Literal["alternating", "simultaneous"] = "alternating",
   unroll: int = 0,
   consensus: float = 0.0,
@@ -97,6 +102,9 @@ def gan(
     ema_half_life: in place of `ema`: images of the generator's updates after which a weight counts half.
     ema_start: steps in which the average is a copy.
     augment: what the critic sees images through, see ops.diffaugment.policy_of; "": as they are.
+    style_mixing: probability that the coarse layers of a minibatch have w of their latents and the fine ones w of
+      others, from a place drawn evenly; for generators of several styles (StyleGAN2: 0.9).
+    sample_noise: whether a generator that adds noise (StyleGAN2) draws it for every sample, or has one map for all.
     order: "simultaneous": both are updated from the same point, with the same latents; needs critic_steps 1.
     unroll: the generator's gradient goes through so many next steps of the critic, on the same part.
     consensus: weight of the gradient of half the squared length of both gradients; needs "simultaneous".
@@ -113,6 +121,10 @@ def gan(
   for name, value in {"unroll": unroll, "consensus": consensus}.items():
     if value < 0:
       raise ValueError(f"{name} {value}; use 0 for none, or more")
+  if not 0 <= style_mixing <= 1:
+    raise ValueError(f"style_mixing {style_mixing} is no probability; use 0 to 1")
+  if style_mixing and styles_of(generator) < 2:
+    raise ValueError("style_mixing is for generators of several styles, such as stylegan2; set it to 0")
   if clip is not None and clip <= 0:
     raise ValueError(f"clip {clip}; use a positive bound, or None for none")
   check_words({"prior": (prior, "normal", "uniform"), "order": (order, "alternating", "simultaneous")})
@@ -121,7 +133,8 @@ def gan(
   average = Average(ema, ema_half_life, ema_start)
   check_averages(average)
   policy = policy_of(augment) if augment else None
-  pair = Pair(generator, critic, objective, shape, latent, prior, classes if conditional else None, policy)
+  both = (generator, critic, objective, shape, latent, prior, classes if conditional else None)
+  pair = Pair(*both, policy, style_mixing, sample_noise)
   system = game(
     partial(_init, pair, critic_steps),
     {"critic": partial(_critic_loss, pair), "generator": partial(_generator_loss, pair)},
@@ -183,13 +196,14 @@ def _round(pair: Pair, key: Array, variables: Variables, part: Batch) -> tuple[R
   """The Round of one update, and each net's collections but "params" after it."""
   labels, rngs = _labels(pair, part), {"dropout": jax.random.fold_in(key, _DROPOUT)}
   augment = partial(diffaugment, policy=pair.policy)
+  noisy = {**rngs, "noise": jax.random.fold_in(key, _NOISE)}
 
   def generate(latent: Array) -> tuple[Array, Mapping[str, Any]]:
-    return _trained(pair.generator, variables["generator"], rngs, latent, *labels)
+    return trained(pair.generator, variables["generator"], noisy, latent, *labels)
 
   def bare(params: Any) -> Critic:
     def critic(images: Array) -> tuple[Array, dict[str, Any]]:
-      (logits, aux), after = _trained(pair.critic, {**variables["critic"], "params": params}, rngs, images, *labels)
+      (logits, aux), after = trained(pair.critic, {**variables["critic"], "params": params}, rngs, images, *labels)
       return logits, {**aux, "collections": after}
 
     return critic
@@ -199,13 +213,20 @@ def _round(pair: Pair, key: Array, variables: Variables, part: Batch) -> tuple[R
     return critic if pair.policy is None else lambda images: critic(augment(part["augment"], images))
 
   params = variables["critic"]["params"]
-  fake, generator_after = generate(part["latent"])
+  styles, synthesis = part["latent"], generate
+  if has_w(pair.generator):
+    styles, mapped = _mixed_styles(pair, key, variables["generator"], noisy, part)
+    of_w = {**variables["generator"], **mapped}
+    synthesis = lambda w: trained(pair.generator, of_w, noisy, w, method="synthesis")
+  fake, generator_after = synthesis(styles) if pair.style_mixing else generate(part["latent"])
   round = play(
     critic_at(params),
     part["image"],
     fake,
     generator=lambda latent: generate(latent)[0],
     latent=part["latent"],
+    styles=styles,
+    synthesis=lambda w: synthesis(w)[0],
     labels=labels[0] if labels else None,
     critic_params=params,
     generator_params=variables["generator"]["params"],
@@ -221,10 +242,18 @@ def _labels(pair: Pair, batch: Batch) -> tuple[Array, ...]:
   return () if pair.classes is None else (batch["label"],)
 
 
-def _trained(net: nn.Module, variables: Mapping[str, Any], rngs: Mapping[str, Array], *inputs: Array) -> tuple:
-  """What a net gives in training, and its collections but "params" after this pass."""
-  collections = [name for name in variables if name != "params"]
-  return net.apply(variables, *inputs, **mode(net, True), rngs=rngs, mutable=collections)
+def _mixed_styles(
+  pair: Pair, key: Array, variables: Mapping[str, Any], rngs: Mapping[str, Array], part: Batch
+) -> tuple[Array, Mapping[str, Any]]:
+  """The w of a part's fakes, [m, W] or one for each style [m, S, W], and the generator's collections after it."""
+  mapping = partial(trained, pair.generator, variables, rngs, method="mapping")
+  w, after = mapping(part["latent"], *_labels(pair, part))
+  if not pair.style_mixing:
+    return each_style(w, styles_of(pair.generator)), after
+  key_latent, key_mix = jax.random.split(jax.random.fold_in(key, _MIX))
+  others = draw_latents(key_latent, len(w), latent=pair.latent, prior=pair.prior)
+  other, _ = mapping(beside(part["image"], others), *_labels(pair, part))
+  return mixed(key_mix, w, other, styles_of(pair.generator), pair.style_mixing), after
 
 
 def _draw(pair: Pair, key: Array, parts: Batch) -> Batch:
@@ -262,28 +291,11 @@ def _init(pair: Pair, critic_steps: int, key: Array, batch: Batch) -> tuple[Vari
   images = jax.eval_shape(pair.generator.apply, generator, latents, *labels)
   if getattr(images, "shape", None) != (1, *pair.shape):
     wanted = f"[1, {', '.join(map(str, pair.shape))}]"
-    raise ValueError(f"the generator returns {_spelled(images)} for one latent; the data's images are {wanted}")
+    raise ValueError(f"the generator returns {spelled(images)} for one latent; the data's images are {wanted}")
   critic = pair.critic.init(key_critic, batch["image"][:1], *labels)
-  _check_critic(jax.eval_shape(pair.critic.apply, critic, images, *labels))
+  check_critic(jax.eval_shape(pair.critic.apply, critic, images, *labels))
   variables = {"critic": critic, "generator": generator}
   return variables, {"critic": pair.objective.critic.init(), "generator": pair.objective.generator.init()}
-
-
-def _check_critic(out: Any) -> None:
-  """Raises ValueError unless a critic gave (logits [1], aux) for one image."""
-  match out:
-    case (logits, Mapping()) if getattr(logits, "shape", None) == (1,):
-      return
-  raise ValueError(
-    f"the critic returns {_spelled(out)} for one image; a critic returns (logits [B], aux): one number an image, and a "
-    "dict of what else it says, {} for nothing"
-  )
-
-
-def _spelled(out: Any) -> str:
-  if isinstance(out, tuple):
-    return f"({', '.join(map(_spelled, out))})"
-  return f"an array {list(out.shape)}" if hasattr(out, "shape") else f"a {type(out).__name__}"
 
 
 # Views ----------------------------------------------------------------------------------------------------------------
@@ -307,14 +319,20 @@ def _sample(pair: Pair, sample_batch: int, key: Array, variables: Variables, n: 
   latents = draw_latents(key, size * chunks, latent=pair.latent, prior=pair.prior)
   labels = () if pair.classes is None else (jnp.arange(size * chunks, dtype=jnp.int32) % pair.classes,)
   inputs = jax.tree.map(lambda leaf: leaf.reshape(size, chunks, *leaf.shape[1:]).swapaxes(0, 1), (latents, *labels))
-  images = lax.map(lambda chunk: pair.generator.apply(variables["generator"], *chunk), inputs)  # [chunks, size, ...]
+
+  def generate(keyed: tuple[Array, tuple[Array, ...]]) -> Array:
+    rngs = {"noise": keyed[0]} if pair.noise == "fresh" else {}
+    return pair.generator.apply(variables["generator"], *keyed[1], rngs=rngs)
+
+  keys = jax.random.split(jax.random.fold_in(key, _NOISE), chunks)
+  images = lax.map(generate, (keys, inputs))  # [chunks, size, ...]
   return jnp.clip(images.swapaxes(0, 1).reshape(size * chunks, *pair.shape)[:n], -1, 1)
 
 
 def _latents(pair: Pair, variables: Variables) -> Latents:
   """The generator in two parts: latents to w, w to images."""
   generator, classes = pair.generator, pair.classes
-  has_w = hasattr(type(generator), "mapping") and hasattr(type(generator), "synthesis")
+  in_parts = has_w(generator)
 
   def apply(method: str | None) -> Callable[[Array, Array | None], Array]:
     labelled = classes is not None and method != "synthesis"
@@ -323,10 +341,10 @@ def _latents(pair: Pair, variables: Variables) -> Latents:
 
   return Latents(
     draw=partial(draw_latents, latent=pair.latent, prior=pair.prior),
-    mapping=apply("mapping") if has_w else lambda latent, labels: latent,
-    generate=apply("synthesis") if has_w else apply(None),
-    has_w=has_w,
+    mapping=apply("mapping") if in_parts else lambda latent, labels: latent,
+    generate=apply("synthesis") if in_parts else apply(None),
+    has_w=in_parts,
     normal=pair.prior == "normal",
-    styles=getattr(generator, "styles", 1) if has_w else 1,
+    styles=styles_of(generator),
     classes=classes,
   )

@@ -85,6 +85,8 @@ def losses(objective: Objective, key, states, both: Players, real, latent, bend:
     generator(latent),
     generator=generator,
     latent=latent,
+    styles=latent,
+    synthesis=generator,
     critic_params=both.critic,
     generator_params=both.generator,
     critic_at=lambda params: critic_of(params, bend, dtype),

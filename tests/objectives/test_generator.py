@@ -22,7 +22,7 @@ REAL = jax.random.normal(jax.random.key(3), (6, 2, 2, 2))
 def _round(generator, real=REAL, latent=LATENT):
   flat = lambda images: images.reshape(images.shape[0], -1)
   critic = lambda images: (flat(images)[:, 0], {"features": flat(images)})
-  return play(critic, real, generator(latent), generator=generator, latent=latent)
+  return play(critic, real, generator(latent), generator=generator, latent=latent, styles=latent, synthesis=generator)
 
 
 def _linear(latent):

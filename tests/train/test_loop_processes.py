@@ -150,10 +150,10 @@ def without_the_rights_of_root():
 @pytest.mark.slow
 def test_a_checkpoint_that_may_not_be_written_ends_the_process_within_seconds(tmp_path):
   process = start(tmp_path, SETTINGS | {"forbidden_after_step": 60}, preexec_fn=without_the_rights_of_root)
-  line = process.stderr.readline()
+  line = next(line for line in process.stderr if line.startswith("StorageError"))
   began = time.monotonic()
   finish(process, code=1)
-  assert time.monotonic() - began < 20
+  assert time.monotonic() - began < 60  # Orbax's threads would wait for 300
   assert line.startswith("StorageError: a checkpoint could not be written: EACCES: Permission denied; checkpoints of")
   assert "make room" not in line
 
