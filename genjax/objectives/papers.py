@@ -257,7 +257,7 @@ ROWS = {
     "Karras et al. 2020 arXiv:1912.04958",
     "r1_lazy; G + 2 E(|J'y| - a)^2 in one of 8 steps, a the running mean of lengths",
     STYLE_GAN,
-    ("generator", "latent"),
+    ("styles", "synthesis"),
     LONG_MEMORY,
   ),
   "cr": Row(

@@ -377,7 +377,7 @@ def test_gradients_reach_every_parameter_of_the_critic_and_so_do_those_of_a_grad
 
 @pytest.mark.parametrize("method", ["latent", "w", "each layer"])
 def test_the_path_length_of_a_generator_is_finite_and_so_is_its_gradient(generator, method):
-  """By the latent, as the Term has it in a step of training; by w, as the paper has it; by a w for each layer."""
+  """By the latent; by w, as the paper has it; by a w for each layer, as a step of training has it."""
   net, variables, latent = generator
   if method != "latent":
     latent = _run(net, variables, latent, method="mapping")
@@ -389,7 +389,8 @@ def test_the_path_length_of_a_generator_is_finite_and_so_is_its_gradient(generat
   def cost(variables):
     generate = lambda latent: net.apply(variables, latent, method="__call__" if method == "latent" else "synthesis")
     fake = generate(latent)
-    round = Round(lambda x: (x.sum((1, 2, 3)), {}), fake, fake, jnp.zeros(3), jnp.zeros(3), generate, latent)
+    critic, logits = (lambda x: (x.sum((1, 2, 3)), {})), jnp.zeros(3)
+    round = Round(critic, fake, fake, logits, logits, styles=latent, synthesis=generate)
     return path_length().apply(KEY, jnp.zeros(()), round)[0]
 
   value, gradient = cost(variables)

@@ -191,6 +191,8 @@ def test_a_row_names_a_paper_a_formula_and_sections_that_a_gan_takes(name):
     "reconstruction",
     "generator",
     "latent",
+    "styles",
+    "synthesis",
     "critic_params",
     "critic_at",
     "generator_params",
@@ -220,6 +222,8 @@ def test_a_row_reads_what_it_says_and_nothing_else(name):
   fields = {
     "generator": generator,
     "latent": latent,
+    "styles": latent,
+    "synthesis": generator,
     "critic_params": both.critic,
     "generator_params": both.generator,
     "critic_at": critic_of,
