@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from ml_collections import ConfigDict
 
@@ -89,7 +89,7 @@ def console() -> None:
       if stream is not None:
         stream.flush()
     except (OSError, ValueError):
-      os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+      _mute(stream)
   others = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
   if code and others:
     os._exit(code)
@@ -101,7 +101,12 @@ def show(text: str) -> None:
   try:
     print(text, flush=True)
   except BrokenPipeError:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _mute(sys.stdout)
+
+
+def _mute(stream: TextIO) -> None:
+  """Sends the rest of a stream nowhere. train/terminal.py has its own: a command line is read without rich."""
+  os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def fail(error: Exception | str, code: int) -> int:

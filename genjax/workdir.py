@@ -84,10 +84,10 @@ def refuse_another(config: ConfigDict, workdir: str | os.PathLike, *, go_on: boo
   Raises:
     UsageError: they differ and `go_on` is not set; names them.
   """
-  theirs = kept(workdir)
-  if theirs is None and is_trained(workdir):
+  theirs, trained = kept(workdir), is_trained(workdir)
+  if theirs is None and trained:
     _LOG.warning("%s was trained before, but has no config.json: that it was with this config is not checked", workdir)
-  rows = [] if theirs is None or not is_trained(workdir) else changes(theirs, config)
+  rows = [] if theirs is None or not trained else changes(theirs, config)
   if rows and not go_on:
     text = "; ".join(f"config.{key} is {old} there and {new} here" for key, old, new in rows)
     raise UsageError(

@@ -49,12 +49,8 @@ ONE_DEVICE = (  # beginnings of names of files
   "tests/test_winn_classifiers.py",
   "tests/test_winn_digits.py",
 )
-DEAR = (
-  "tests/test_",
-  "tests/studies/",
-  "tests/train/",
-  "tests/systems/",
-)  # first, so that no worker is alone at the end
+# Beginnings of names of files that come first, so that no worker is alone with a dear one at the end.
+DEAR = ("tests/test_", "tests/studies/", "tests/train/", "tests/systems/")
 
 
 def pytest_collection_modifyitems(items):
@@ -80,6 +76,15 @@ def own_cache(tmp_path_factory):
   path = _shared(tmp_path_factory) / "cache"
   os.environ["GENJAX_CACHE"] = str(path)
   return path
+
+
+@pytest.fixture(scope="module")
+def cache_of_its_own(tmp_path_factory):
+  """A cache that no other file's tests write to."""
+  path = tmp_path_factory.mktemp("cache")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("GENJAX_CACHE", str(path))
+    yield path
 
 
 @pytest.fixture(scope="session", autouse=True)

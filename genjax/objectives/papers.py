@@ -41,12 +41,7 @@ class Row(NamedTuple):
 LONG_MEMORY = "a lazy penalty is a rare, large gradient, so StyleGAN2 has b2 0.99; no divergence at 0.9 was seen here"
 NS = "C, G of non_saturating"
 HINGE = "C, G of hinge"
-DIRECT = (
-  "kl",
-  "pearson",
-  "jensen_shannon",
-  "gan",
-)  # f-GANs whose generator is section 3.2's: objectives/divergences.py
+DIRECT = ("kl", "pearson", "jensen_shannon", "gan")  # whose generator is section 3.2's: objectives/divergences.py
 
 
 def _f_gan(name: str, f: str, activation: str, conjugate: str, threshold: str, note: str = "") -> Row:

@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from genjax.ops.greatest import greatest
+
 Array = jax.Array
 CEILING = 60  # iterations of a run to a tolerance; 8 to 25 are usual
 
@@ -270,21 +272,16 @@ def _gaps(data: _Data, at: _Iterate) -> _Rest:
 def _residuals(data: _Data, at: _Iterate) -> Array:
   """The largest violation of each condition [4], relative to the largest of 1 and the condition's own terms."""
   gaps = _gaps(data, at)
-  force = jnp.maximum(_worst(at.u), _worst(at.y))
-  far = jnp.maximum(_worst(at.z), 1.0)
+  force = jnp.maximum(greatest(at.u), greatest(at.y))
+  far = jnp.maximum(greatest(at.z), 1.0)
   return jnp.stack(
     [
-      _worst(gaps.z) / jnp.maximum(force, far),
-      _worst(gaps.u) / far,
-      _worst(gaps.y) / far,
-      _worst(at.s * at.u) / far,
+      greatest(gaps.z) / jnp.maximum(force, far),
+      greatest(gaps.u) / far,
+      greatest(gaps.y) / far,
+      greatest(at.s * at.u) / far,
     ]
   )
-
-
-def _worst(values: Array) -> Array:
-  """The greatest absolute value; NaN where any is not finite, which `max` may drop on a CPU (jaxlib 0.10)."""
-  return jnp.where(jnp.isfinite(values).all(), jnp.abs(values).max(initial=0.0), jnp.nan)
 
 
 def _step(data: _Data, base: _Base, at: _Iterate) -> _Iterate:

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from genjax.ops.greatest import greatest
 from genjax.ops.inverse import inverse
 from genjax.ops.kernels import Kernel, linear
 from genjax.ops.one_hot import one_hot
@@ -33,7 +34,6 @@ from genjax.ops.svm_newton import (
   Iterate,
   Problem,
   factorise,
-  greatest,
   little,
   no_factor,
   qpth,

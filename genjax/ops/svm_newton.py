@@ -132,11 +132,6 @@ def reduced(factor: Factor, right: Array, rows: Array) -> tuple[Array, Array]:
   return classes(right - shift[:, None]), shift
 
 
-def greatest(values: Array) -> Array:
-  """The greatest absolute value; NaN where any is not finite, which `max` may drop on a CPU (jaxlib 0.10)."""
-  return jnp.where(jnp.isfinite(values).all(), jnp.abs(values).max(), jnp.nan)
-
-
 def times(a: Array, b: Array) -> Array:
   return jnp.matmul(a, b, precision=HIGHEST)
 

@@ -3,9 +3,9 @@
 Papers   decay      Polyak & Juditsky 1992, as in most GANs since Yazici et al. 2019, arXiv:1806.04498
          half-life  Karras et al. 2018, arXiv:1710.10196: in examples, so that it does not depend on the batch
 State    An average is made of all of a player's collections, but for what has no mean:
-         spectral     the vectors of power iterations turn with the weights, and the mean of unit vectors is short. The
-                      average has vectors of its own, which make one iteration on the averaged weights in each update.
-                      Like the player's they lag where two singular values cross. StudioGAN's code averages them.
+         spectral     the vectors of power iterations rotate with the weights, and the mean of unit vectors is short.
+                      The average has vectors of its own, which make one iteration on the averaged weights at every
+                      update. Like the player's they lag where two singular values cross; StudioGAN averages them.
          integers     counters take their newest value.
          batch_stats  are averaged like weights, as in StudioGAN's code, after BigGAN's (src/utils/ema.py): statistics
                       of the nets that were averaged, over as many steps. Its variant for StyleGAN takes the newest,

@@ -69,12 +69,16 @@ def check_pixels(images: Any, name: str = "images", limit: float = LIMIT) -> Non
   scaled = "a system takes prepared ones, float32 in [-1, 1]: x / 127.5 - 1, or core.prepared(system, data.prepare)"
   if not jnp.issubdtype(images.dtype, jnp.floating):
     raise ValueError(f"{name} are {images.dtype}; {scaled}")
-  traced = isinstance(images, jax.core.Tracer) or not getattr(images, "is_fully_addressable", True)
-  if traced or images.shape[-3:-1] == (1, 1):
+  if not at_hand(images) or images.shape[-3:-1] == (1, 1):
     return
   greatest = np.abs(np.asarray(images[:_LOOKED_AT], np.float32)).max(initial=0.0)
   if greatest > limit:
     raise ValueError(f"{name} have values up to {greatest:g}; {scaled}")
+
+
+def at_hand(array: Any) -> bool:
+  """Whether the values can be looked at: not while they are traced, nor where other hosts hold some of them."""
+  return not isinstance(array, jax.core.Tracer) and getattr(array, "is_fully_addressable", True)
 
 
 def check_critic(out: Any) -> None:

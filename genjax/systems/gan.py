@@ -29,6 +29,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from genjax.core import Batch, Kernel, System
+from genjax.nets.stylegan2 import each_style
 from genjax.objectives.terms import Augmentation, Critic, Objective, Round, play
 from genjax.ops.diffaugment import Policy, diffaugment, policy_of
 from genjax.ops.latents import Latents
@@ -36,7 +37,8 @@ from genjax.systems.averages import Average, check_averages
 from genjax.systems.checks import check_counts, check_critic, check_images, check_words, spelled
 from genjax.systems.game import Aux, Variables, game
 from genjax.systems.optimizers import Optimizer, adam
-from genjax.systems.styles import each_style, has_w, mixed, styles_of, trained
+from genjax.systems.styles import has_w, mixed, styles_of, trained
+from genjax.systems.updates import clipped
 
 Array = jax.Array
 Prior = Literal["normal", "uniform"]
@@ -128,13 +130,16 @@ def gan(
   if clip is not None and clip <= 0:
     raise ValueError(f"clip {clip}; use a positive bound, or None for none")
   check_words({"prior": (prior, "normal", "uniform"), "order": (order, "alternating", "simultaneous")})
+  check_words({"sample_noise": (sample_noise, "fresh", "fixed")})
   if order == "simultaneous" and critic_steps != 1:
     raise ValueError(f"order 'simultaneous' moves both nets once; set critic_steps to 1, not {critic_steps}")
   average = Average(ema, ema_half_life, ema_start)
   check_averages(average)
   policy = policy_of(augment) if augment else None
-  both = (generator, critic, objective, shape, latent, prior, classes if conditional else None)
-  pair = Pair(*both, policy, style_mixing, sample_noise)
+  pair = Pair(
+    generator, critic, objective, shape, latent, prior, classes if conditional else None, policy, style_mixing,
+    sample_noise,
+  )  # fmt: skip
   system = game(
     partial(_init, pair, critic_steps),
     {"critic": partial(_critic_loss, pair), "generator": partial(_generator_loss, pair)},
@@ -155,14 +160,6 @@ def draw_latents(key: Array, n: int, *, latent: int = 128, prior: Prior = "norma
   if prior == "normal":
     return jax.random.normal(key, (n, latent))
   return jax.random.uniform(key, (n, latent), minval=-1.0, maxval=1.0)
-
-
-def clipped(clip: float, params: Any) -> Any:
-  """Weights in [-clip, clip]; those of a part "decoder", of which no distance is made, as they are."""
-  kept = lambda path: any(getattr(part, "key", None) == "decoder" for part in path)
-  return jax.tree_util.tree_map_with_path(
-    lambda path, leaf: leaf if kept(path) else jnp.clip(leaf, -clip, clip), params
-  )
 
 
 def kernels(system: System, key: Array, batch: Batch) -> dict[str, Kernel]:
@@ -248,12 +245,13 @@ def _mixed_styles(
   """The w of a part's fakes, [m, W] or one for each style [m, S, W], and the generator's collections after it."""
   mapping = partial(trained, pair.generator, variables, rngs, method="mapping")
   w, after = mapping(part["latent"], *_labels(pair, part))
+  count = styles_of(pair.generator)
   if not pair.style_mixing:
-    return each_style(w, styles_of(pair.generator)), after
+    return w if count == 1 else each_style(w, count), after
   key_latent, key_mix = jax.random.split(jax.random.fold_in(key, _MIX))
   others = draw_latents(key_latent, len(w), latent=pair.latent, prior=pair.prior)
   other, _ = mapping(beside(part["image"], others), *_labels(pair, part))
-  return mixed(key_mix, w, other, styles_of(pair.generator), pair.style_mixing), after
+  return mixed(key_mix, w, other, count, pair.style_mixing), after
 
 
 def _draw(pair: Pair, key: Array, parts: Batch) -> Batch:

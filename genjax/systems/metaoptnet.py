@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from genjax.core import Batch, Kernel, Metrics, System
 from genjax.ops.base_learners import Solved, head_kernels
 from genjax.ops.one_hot import one_hot
-from genjax.systems.checks import STANDARDISED, check_counts, check_pixels, check_words
+from genjax.systems.checks import STANDARDISED, at_hand, check_counts, check_pixels, check_words
 from genjax.systems.fit import collections_of, fit
 from genjax.systems.heads import Head
 from genjax.systems.optimizers import Optimizer, sgd
@@ -186,7 +186,7 @@ def check_episodes(batch: Batch, shape: tuple[int, int, int], ways: int) -> None
     if batch[f"{name}_label"].shape != batch[name].shape[:2]:
       raise ValueError(f"{name}_label is {batch[f'{name}_label'].shape}; wanted {batch[name].shape[:2]}")
     labels = batch[f"{name}_label"]
-    if not isinstance(labels, jax.core.Tracer) and not ((labels >= 0) & (labels < ways)).all():  # in jit they give NaN
+    if at_hand(labels) and not ((labels >= 0) & (labels < ways)).all():  # in jit they give NaN
       raise ValueError(f"{name}_label goes from {labels.min()} to {labels.max()}; wanted 0 to {ways - 1}")
   if batch["support"].shape[1] < ways:
     raise ValueError(f"{batch['support'].shape[1]} supports for {ways} ways; every class needs one")

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.nets.stylegan2 import each_style
 from genjax.nets.training import mode
 
 Array = jax.Array
@@ -27,17 +28,12 @@ def styles_of(generator: nn.Module) -> int:
   return getattr(generator, "styles", 1) if has_w(generator) else 1
 
 
-def each_style(w: Array, styles: int) -> Array:
-  """w [m, W] for each of several styles, [m, S, W]; as it is where there is one."""
-  return w if styles < 2 else jnp.broadcast_to(w[:, None], (w.shape[0], styles, w.shape[1]))
-
-
 def mixed(key: Array, w: Array, other: Array, styles: int, probability: float) -> Array:
   """With this probability, `other` from a style on that is drawn evenly, never the first; else w for all."""
   key_mix, key_place = jax.random.split(key)
   place = jax.random.randint(key_place, (), 1, styles)
   place = jnp.where(jax.random.bernoulli(key_mix, probability), place, styles)
-  return jnp.where((jnp.arange(styles) < place)[None, :, None], w[:, None], other[:, None])
+  return jnp.where((jnp.arange(styles) < place)[None, :, None], each_style(w, styles), each_style(other, styles))
 
 
 def trained(

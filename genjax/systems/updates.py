@@ -87,6 +87,14 @@ def norm(tree: Any) -> Array:
   return jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(tree)))
 
 
+def clipped(clip: float, params: Any) -> Any:
+  """Weights in [-clip, clip]; those of a part "decoder", of which no distance is made, as they are."""
+  kept = lambda path: any(getattr(part, "key", None) == "decoder" for part in path)
+  return jax.tree_util.tree_map_with_path(
+    lambda path, leaf: leaf if kept(path) else jnp.clip(leaf, -clip, clip), params
+  )
+
+
 def of_states(
   views: Mapping[str, Callable[..., Any]], state: type, variables_of: Callable[[Any], Any]
 ) -> dict[str, Callable[..., Any]]:

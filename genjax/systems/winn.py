@@ -174,8 +174,8 @@ def winn(
     )
     bounds = range_of_f(f_of(net, learner.params), reals, stop)
     chains = sampling.climb(key_synthesise, learner.params, bounds, state.cascade, synthesis)
-    used = langevin.gradients_used(chains.moves.reshape(minibatch, synthesis // chunk, -1), ascent_steps)
-    metrics = {**metrics, **_measures(bounds, chains), "gradients_used": used}
+    moved = langevin.gradients_used(chains.moves.reshape(minibatch, synthesis // chunk, -1), ascent_steps)
+    metrics = {**metrics, **_measures(bounds, chains), "gradients_used": moved}
     if ema:
       bounds = range_of_f(f_of(net, learner.ema), reals, stop)
     filled = put(key_pool, state.pool, chains.images)

@@ -11,6 +11,7 @@ from genjax.data.few_shot_sets import check_disjoint, merged
 from genjax.data.prepared import _without_bars
 from genjax.data.quiet import quiet
 
+pytestmark = pytest.mark.usefixtures("cache_of_its_own")
 SPLITS = ("train", "val", "test")
 CIFARFS_VAL = """beaver otter flatfish shark lamp television beetle butterfly sea camel cattle crab crocodile maple_tree
 motorcycle tractor"""
@@ -18,15 +19,6 @@ CIFARFS_TEST = """whale poppy rose sweet_pepper telephone bed table wardrobe leo
 baby man woman bicycle pickup_truck rocket"""
 FC100_TEST = """beaver dolphin otter seal whale bee beetle butterfly caterpillar cockroach fox porcupine possum raccoon
 skunk baby boy girl man woman"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-  """A cache that no other file's tests write to."""
-  path = tmp_path_factory.mktemp("cache")
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setenv("GENJAX_CACHE", str(path))
-    yield path
 
 
 class Cifar100(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -107,9 +99,9 @@ def test_a_prepared_cifar_100_is_cut_into_splits_with_all_images_of_their_classe
   assert merged(*sets[:2]).classes == 80
 
 
-def test_it_is_decoded_once(prepared, own_cache):
+def test_it_is_decoded_once(prepared, cache_of_its_own):
   first = few_shot("fc100", "val", data_dir=str(prepared))
-  (kept,) = own_cache.glob("cifar100-*.npz")
+  (kept,) = cache_of_its_own.glob("cifar100-*.npz")
   written = kept.stat().st_mtime_ns
   assert few_shot("fc100", "val", path=str(prepared / "cifar100" / "3.0.2")).digest == first.digest
   assert kept.stat().st_mtime_ns == written

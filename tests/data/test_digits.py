@@ -12,17 +12,9 @@ from sklearn.datasets import load_digits
 from genjax.data import load
 from genjax.data.cache import cache_dir
 
+pytestmark = pytest.mark.usefixtures("cache_of_its_own")
 GOLDEN_ORDER = [522, 617, 414, 1306]
 GOLDEN_DIGEST = "87923c6a53635df5c1dab687d6eedd96438af430ddb15700400f344177284ee4"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-  """A cache that no other file's tests write to."""
-  path = tmp_path_factory.mktemp("cache")
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setenv("GENJAX_CACHE", str(path))
-    yield path
 
 
 def _expected() -> np.ndarray:
@@ -83,11 +75,11 @@ def test_slices_are_in_tfds_syntax():
     load("digits", split="val")
 
 
-def test_the_second_load_writes_nothing(own_cache):
+def test_the_second_load_writes_nothing(cache_of_its_own):
   load("digits")
-  files = {path: os.stat(path).st_mtime_ns for path in own_cache.rglob("*")}
+  files = {path: os.stat(path).st_mtime_ns for path in cache_of_its_own.rglob("*")}
   load("digits")
-  assert {path: os.stat(path).st_mtime_ns for path in own_cache.rglob("*")} == files
+  assert {path: os.stat(path).st_mtime_ns for path in cache_of_its_own.rglob("*")} == files
 
 
 def test_threads_and_processes_may_prepare_at_once(tmp_path, monkeypatch):

@@ -88,5 +88,7 @@ def test_samples_have_noise_of_their_own_or_one_map_for_all(trained):
 
 
 def test_mixing_is_for_generators_of_several_styles():
+  with pytest.raises(ValueError, match="sample_noise 'foo'; use 'fresh' or 'fixed'"):
+    gan(MLPGenerator((1, 1, 2), (4,)), MLPCritic((4,)), shape=(1, 1, 2), objective=style_gan(), sample_noise="foo")
   with pytest.raises(ValueError, match="style_mixing is for generators of several styles"):
     gan(MLPGenerator((1, 1, 2), (4,)), MLPCritic((4,)), shape=(1, 1, 2), objective=style_gan(), style_mixing=0.5)
