@@ -16,7 +16,8 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -33,6 +34,7 @@ from genjax.train.record import compare, record_of, sealed, unsealed, verified
 _LOG = logging.getLogger("genjax")
 BEST = "best"  # folder of the state with the best evaluation, beside that of the newest
 _RECORD = "fingerprints"  # the part of a checkpoint that holds the record of its leaves
+_LOOKS = 20  # of a reader at a folder that changes under its eyes, before the last one, whose error is raised
 _DRAIN_S = 0.05  # reads that are still under way when one fails end within this time on a local disk
 # Trouble with reading that says nothing of what was written: moving the checkpoint aside would be wrong.
 _NOT_ITS_FAULT = (PermissionError, ConnectionError, TimeoutError, MemoryError)
@@ -144,13 +146,14 @@ class Checkpoints:
 
   def _restore_again(self, abstract_state: State, step: int | None) -> tuple[State, int] | None:
     """Reads what is there now: the run that writes here has removed a checkpoint while it was read."""
-    self._manager.reload()
+    _looked(self._manager.reload)
     return self.restore(abstract_state, step)
 
   def _open(self) -> ocp.CheckpointManager:
     logging.getLogger("absl").addFilter(_is_news)
     if self._keep is None:
-      return ocp.CheckpointManager(self._directory, options=ocp.CheckpointManagerOptions(read_only=True, create=False))
+      options = ocp.CheckpointManagerOptions(read_only=True, create=False)
+      return _looked(lambda: ocp.CheckpointManager(self._directory, options=options))
     _drop_late_calls()
     try:
       _sweep(self._directory)
@@ -241,6 +244,16 @@ def _sweep(directory: epath.Path) -> None:
     if is_local(directory):
       probe(directory)
   barrier("genjax_swept")
+
+
+def _looked(look: Callable[[], Any]) -> Any:
+  """What a look at a folder gives; again where the run that writes there removed a checkpoint while Orbax looked."""
+  for _ in range(_LOOKS):
+    try:
+      return look()
+    except FileNotFoundError as gone:
+      _LOG.debug("looking again: %s", gone)
+  return look()
 
 
 def _is_news(line: logging.LogRecord) -> bool:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from etils import epath
 
 from genjax.train import checkpoint
 from genjax.train.checkpoint import Checkpoints
@@ -315,6 +316,24 @@ def test_a_reader_changes_nothing_not_even_a_save_that_is_under_way_or_a_damaged
   assert listing(folder.parent) == before
   assert "moved" not in caplog.text
   assert "read only" not in caplog.text
+
+
+def test_a_reader_looks_again_where_a_checkpoint_vanishes_while_orbax_lists_them(saved, monkeypatch):
+  _, folder = saved
+  passing, stat = folder / "7", type(epath.Path(folder)).stat
+  shutil.copytree(folder / "1", passing)
+  (passing / "_CHECKPOINT_METADATA").unlink()  # the first file to go
+
+  def vanishes(path):
+    if str(path) == str(passing):
+      shutil.rmtree(passing, ignore_errors=True)
+    return stat(path)
+
+  monkeypatch.setattr(type(epath.Path(folder)), "stat", vanishes)
+  reader = Checkpoints(folder, keep=None)
+  assert not passing.exists()
+  assert reader.steps() == [1, 2]
+  reader.close()
 
 
 def test_a_reader_takes_what_is_there_now_when_the_run_removes_a_checkpoint_meanwhile(saved):
