@@ -1,6 +1,5 @@
 """Runs in processes of their own: killed at random moments, and two that train together."""
 
-import ctypes
 import json
 import os
 import random
@@ -35,14 +34,25 @@ SETTINGS = {
 }
 
 
-def start(workdir: Path, settings: dict = SETTINGS, pause_ms: float = 4, **more) -> subprocess.Popen:
+# What root may do in a folder that it may not write, as everybody else: nothing. A program that drops this right, for
+# others than root without effect, and becomes the next one; without a fork of this process, in which JAX has threads.
+WITHOUT_THE_RIGHTS_OF_ROOT = """
+import ctypes, os, sys
+for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+  ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def start(
+  workdir: Path, settings: dict = SETTINGS, pause_ms: float = 4, launcher: tuple[str, ...] = ()
+) -> subprocess.Popen:
   return subprocess.Popen(
-    [sys.executable, "-W", "error", str(TOY), str(workdir), json.dumps(settings), str(pause_ms)],
+    [*launcher, sys.executable, "-W", "error", str(TOY), str(workdir), json.dumps(settings), str(pause_ms)],
     env=os.environ | {"JAX_PLATFORMS": "cpu"},
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
-    **more,
   )
 
 
@@ -141,15 +151,10 @@ def test_a_disk_that_fills_up_is_one_line_and_the_good_checkpoints_stay(tmp_path
   assert fingerprints(tmp_path, 400) == fingerprints(tmp_path / "whole", 400)
 
 
-def without_the_rights_of_root():
-  """What root may do in a folder that it may not write, as everybody else: nothing."""
-  for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; for others than root it does nothing
-
-
 @pytest.mark.slow
 def test_a_checkpoint_that_may_not_be_written_ends_the_process_within_seconds(tmp_path):
-  process = start(tmp_path, SETTINGS | {"forbidden_after_step": 60}, preexec_fn=without_the_rights_of_root)
+  launcher = (sys.executable, "-c", WITHOUT_THE_RIGHTS_OF_ROOT)
+  process = start(tmp_path, SETTINGS | {"forbidden_after_step": 60}, launcher=launcher)
   line = next(line for line in process.stderr if line.startswith("StorageError"))
   began = time.monotonic()
   finish(process, code=1)
