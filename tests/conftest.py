@@ -4,16 +4,23 @@ Whole runs of the command (ONE_DEVICE) see the first of them alone, as on a lapt
 programs for eight. What eight devices change is tested in systems/, train/ and metrics/, by smaller programs.
 
 Most of the suite's time would be compiling, so programs are compiled with few optimisations (two fifths less time,
-measured on the penalties' tests), and are kept in a folder that workers and their children share: the small ones come
-back everywhere (another sixth, on three files of tests/objectives).
-A process of its own (`genjax train` in a test) compiles as for users.
+measured on the penalties' tests), by XLA's older emitters where jaxlib still has them (half of the processor time that
+then was left, measured on ViTGAN's nets; the newest jaxlib ignores the word, so the smoke tests there compile as for
+users), and are kept in a folder that workers and their children share: the small ones come back everywhere (another
+sixth, on three files of tests/objectives).
+A process of its own (`genjax train` in a test) compiles with all optimisations, as for users, by the same emitters.
 """
 
+import gc
 import os
 
+gc.set_threshold(50_000, 20, 50)  # tracing makes so many objects that a sixth of its time went into looking for garbage
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MPLBACKEND"] = "agg"
+_EMITTERS = "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
+if "xla_backend_extra_options" not in os.environ.get("XLA_FLAGS", ""):  # workers have it from the first process
+  os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_EMITTERS}".strip()
 
 import hypothesis
 import jax
