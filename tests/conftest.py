@@ -14,18 +14,16 @@ A process of its own (`genjax train` in a test) compiles with all optimisations,
 import gc
 import os
 
-gc.set_threshold(50_000, 20, 50)  # tracing makes so many objects that a sixth of its time went into looking for garbage
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MPLBACKEND"] = "agg"
-_EMITTERS = "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
-if "xla_backend_extra_options" not in os.environ.get("XLA_FLAGS", ""):  # workers have it from the first process
-  os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_EMITTERS}".strip()
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters")
 
 import hypothesis
 import jax
 import pytest
 
+gc.set_threshold(50_000, 20, 50)  # tracing makes so many objects that a sixth of its time went into looking for garbage
 hypothesis.settings.register_profile("shared machine", deadline=None)  # of 0.2 s an example, which load breaks
 hypothesis.settings.load_profile("shared machine")
 jax.config.update("jax_num_cpu_devices", 8)
