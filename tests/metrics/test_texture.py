@@ -45,6 +45,8 @@ def test_a_wave_has_its_power_where_its_frequency_is():
   ring = texture.rings(power[..., None])
   assert ring.shape == (32, 1)
   assert ring.argmax() == 13  # hypot(5, 12)
+  other_way = texture.spectrum(np.ascontiguousarray(wave[::-1]).astype(np.float32))
+  assert texture.rings(other_way).argmax() == 13
 
 
 def test_twice_the_contrast_is_six_decibels():

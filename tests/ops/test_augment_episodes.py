@@ -57,6 +57,9 @@ def test_with_a_key_every_image_is_augmented_in_its_own_way_and_the_key_decides(
   np.testing.assert_array_equal(one["support"], again["support"])
   assert not np.array_equal(one["support"], other["support"])
   assert not np.array_equal(one["support"][0], one["support"][1])  # the same images twice
+  assert not any(
+    np.array_equal(*pair) for pair in zip(one["support"][0][:2], one["query"][0], strict=True)
+  )  # and once more
 
 
 def test_what_jitter_does_not_take_is_refused():

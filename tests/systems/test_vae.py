@@ -112,6 +112,7 @@ def test_the_kl_term_is_weighted_by_beta():
     system = linear(beta=beta)
     values[beta] = jax.jit(system.step)(jax.random.key(1), Fixture.state(system), {"image": Fixture.images})[1]
   kl = values[1.0]["kl"]
+  assert values[4.0]["kl"] == kl  # as it is, not as it is weighted
   np.testing.assert_allclose(values[4.0]["loss"] - values[1.0]["loss"], 3 * kl, rtol=1e-4)
   np.testing.assert_allclose(values[1.0]["loss"], values[1.0]["reconstruction"] + kl, rtol=1e-5)
   variance = 1 / np.diag(np.linalg.inv(Fixture.covariance))
