@@ -119,8 +119,9 @@ def test_sample_writes_a_grid_an_archive_and_a_folder(workdir, tmp_path):
     np.testing.assert_array_equal(np.asarray(picture), images[4, ..., 0])
 
 
-def test_sample_takes_an_older_step_and_refuses_one_that_is_not_there(workdir, capsys):
+def test_sample_takes_an_older_step_and_refuses_one_that_is_not_there(workdir, capsys, caplog):
   assert main(["sample", "--workdir", str(workdir), "--n", "1", "--step", "2"]) == 0
+  assert not [line.getMessage() for line in caplog.records if "orbax" in line.pathname and line.levelname != "INFO"]
   assert "step 2" in capsys.readouterr().out
   assert main(["sample", "--workdir", str(workdir), "--n", "1", "--step", "3"]) == 2
   assert "no checkpoint of step 3" in capsys.readouterr().err
