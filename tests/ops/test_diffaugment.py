@@ -28,12 +28,12 @@ def test_colours_are_the_formulae_of_numpy():
   images, rng = _images(5).astype(np.float64), np.random.default_rng(2)
   brightness, saturation, contrast = rng.uniform(-0.5, 0.5, 5), rng.uniform(0, 2, 5), rng.uniform(0.5, 1.5, 5)
   got = coloured(*(jnp.asarray(value, jnp.float32) for value in (images, brightness, saturation, contrast)))
-  for image, b, s, c, told in zip(images, brightness, saturation, contrast, got, strict=True):
+  for image, b, s, c, message in zip(images, brightness, saturation, contrast, got, strict=True):
     image = image + b
     grey = image.mean(2, keepdims=True)
     image = (image - grey) * s + grey
     image = (image - image.mean()) * c + image.mean()
-    np.testing.assert_allclose(told, image, atol=1e-6)
+    np.testing.assert_allclose(message, image, atol=1e-6)
 
 
 def test_an_image_of_one_channel_has_nothing_to_saturate():
@@ -153,9 +153,9 @@ def test_an_image_is_augmented_alike_in_any_batch_and_on_any_number_of_devices()
   rounding = 5e-7 * 2 * 3  # of places up to 8, times how much neighbours differ, times what colours do to that
   np.testing.assert_allclose(apply(KEY, images[:4], ALL), whole[:4], atol=rounding)
   spread = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data"))
-  told = apply(KEY, jax.device_put(images, spread), ALL)
-  assert told.sharding.is_equivalent_to(spread, 4)
-  np.testing.assert_allclose(told, whole, atol=rounding)
+  message = apply(KEY, jax.device_put(images, spread), ALL)
+  assert message.sharding.is_equivalent_to(spread, 4)
+  np.testing.assert_allclose(message, whole, atol=rounding)
 
 
 def test_other_keys_draw_otherwise_and_so_do_other_images():

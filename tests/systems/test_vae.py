@@ -88,8 +88,8 @@ def test_the_bound_is_log_p_less_the_divergence_of_the_encoder_from_the_posterio
 
 def test_many_importance_samples_reach_the_exact_likelihood():
   system = linear(importance_samples=5000)
-  found = system.views["log_prob"](Fixture.state(system), Fixture.images)
-  np.testing.assert_allclose(found, Fixture.log_prob(), atol=0.05)
+  result = system.views["log_prob"](Fixture.state(system), Fixture.images)
+  np.testing.assert_allclose(result, Fixture.log_prob(), atol=0.05)
   assert Fixture.bound().max() < Fixture.log_prob().max() - 0.1  # the bound of one sample is no such number
 
 
