@@ -114,11 +114,6 @@ def test_winn_classifier_keeps_the_contract(name, promise):
   promise(_trial(name))
 
 
-@pytest.mark.slow
-def test_one_device_and_eight_agree():
-  contract.one_device_and_eight_agree(_trial("ICN, averaged, decayed, two passes, dropout"))
-
-
 # The classification step
 
 
