@@ -1,11 +1,14 @@
 """A config of each kind, with its own nets or narrower ones, is trained for two steps by the command, then used."""
 
+import base64
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from genjax.cli import main
+from genjax.interpolation import interpolation
 
 OFTEN = {"train.steps": 2, "train.steps_per_call": 1, "train.log_every": 1, "train.checkpoint_every": 2}
 SELDOM = {"train.sample_every": 0, "train.evaluate_every": 0, "train.samples": 8}
@@ -90,3 +93,22 @@ def test_vitgan_is_sampled_by_its_latents(words, count, trained, tmp_path):
 def test_pictures_that_there_are_not_are_refused(words, says, trained, capsys):
   assert main(["sample", "--workdir", str(trained("vitgan_digits:tiny,nobcr")), *words]) == 2
   assert says in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_report_draws_the_interpolations_that_sample_draws_and_says_why_there_are_none(trained, tmp_path):
+  run, without = (str(trained(name)) for name in ("vae_digits", "ddpm_digits"))
+  assert main(["report", run, without, "--interpolate", "3", "--out", str(tmp_path / "page.html")]) == 0
+  assert "no interpolations: the system ddpm has no latents" in (tmp_path / "page.html").read_text()
+  words = ["sample", "--workdir", run, "--interpolate", "3", "--n", "8", "--out", str(tmp_path / "rows.png")]
+  assert main(words) == 0
+  assert base64.b64encode((tmp_path / "rows.png").read_bytes()).decode() in (tmp_path / "page.html").read_text()
+  copied = tmp_path / "copy"
+  copied.mkdir()
+  shutil.copy(f"{run}/config.json", copied)
+  assert interpolation(str(copied), 8, 3, frozenset()).startswith(f"no interpolations: no checkpoints in {copied}")
+  kept = json.loads((copied / "config.json").read_text())
+  (copied / "config.json").write_text(json.dumps({**kept, "encoder": {"name": "mine:Net"}}))
+  assert "--allow mine" in interpolation(str(copied), 8, 3, frozenset())
+  (copied / "config.json").unlink()
+  assert interpolation(str(copied), 8, 3, frozenset()) == "no interpolations: there is no config.json"
