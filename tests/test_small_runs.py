@@ -97,12 +97,14 @@ def test_pictures_that_there_are_not_are_refused(words, says, trained, capsys):
 
 @pytest.mark.slow
 def test_a_report_draws_the_interpolations_that_sample_draws_and_says_why_there_are_none(trained, tmp_path):
-  run, without = (str(trained(name)) for name in ("vae_digits", "ddpm_digits"))
-  assert main(["report", run, without, "--interpolate", "3", "--out", str(tmp_path / "page.html")]) == 0
-  assert "no interpolations: the system ddpm has no latents" in (tmp_path / "page.html").read_text()
-  words = ["sample", "--workdir", run, "--interpolate", "3", "--n", "8", "--out", str(tmp_path / "rows.png")]
-  assert main(words) == 0
-  assert base64.b64encode((tmp_path / "rows.png").read_bytes()).decode() in (tmp_path / "page.html").read_text()
+  run, points, without = (str(trained(name)) for name in ("vae_digits", "gan_ring:wgan_gp", "ddpm_digits"))
+  assert main(["report", run, points, without, "--interpolate", "3", "--out", str(tmp_path / "page.html")]) == 0
+  page = (tmp_path / "page.html").read_text()
+  assert "no interpolations: the system ddpm has no latents" in page
+  for workdir in (run, points):
+    words = ["sample", "--workdir", workdir, "--interpolate", "3", "--n", "8", "--out", str(tmp_path / "rows.png")]
+    assert main(words) == 0
+    assert base64.b64encode((tmp_path / "rows.png").read_bytes()).decode() in page
   copied = tmp_path / "copy"
   copied.mkdir()
   shutil.copy(f"{run}/config.json", copied)

@@ -7,11 +7,12 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+MISSING = "\N{EN DASH}"  # what a run has not
 Child = Element | str | None  # None: nothing
 
 
@@ -36,6 +37,15 @@ def table(head: list[Child], rows: list[Element], *, class_: str | None = None) 
   cells = element("tr", *(element("th", cell, scope="col") for cell in head))
   body = element("table", element("thead", cells), element("tbody", *rows), class_=class_)
   return element("div", body, class_="scroll", tabindex="0", role="region", aria_label="table")
+
+
+def table_row(name: str, cells: Sequence[str], differs: bool) -> Element:
+  """A row of a table, marked where its cells differ; a long name breaks behind its dots."""
+  mark = element("abbr", "\N{NOT EQUAL TO}", title="differs between the runs") if differs else None
+  first, *others = shown(name, 200).split(".")
+  parts = [element("span", f".{word}", class_="part") for word in others]
+  head = element("th", first, *parts, " " if differs else None, mark, scope="row")
+  return element("tr", head, *(element("td", cell) for cell in cells), class_="differs" if differs else None)
 
 
 def details(summary: Child, *children: Child, opened: bool = False) -> Element:

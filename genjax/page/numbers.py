@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
 from genjax.page import commands
-from genjax.page.html import command, details, element, shown, table
+from genjax.page.html import MISSING, command, details, element, shown, table, table_row
 from genjax.page.read import Run
 
 WHAT = ("subject", "seed", "warning")  # fields of a card in which numbers that compare may differ: metrics/card.py
@@ -113,6 +113,10 @@ def _value(i: int, run: Run, number: Measured) -> Element:
   )
 
 
+def _given(value: Any) -> str:
+  return MISSING if value is None else shown(value)
+
+
 def _short(value: Any) -> str:
   return f"{value:.4g}" if isinstance(value, float) else shown(value, 30)
 
@@ -120,12 +124,10 @@ def _short(value: Any) -> str:
 def _traces(of: list[tuple[int, Run, Measured]]) -> list[Element]:
   """The fields of the cards, a column a run, and the commands below."""
   fields = list(dict.fromkeys(field for _, _, number in of for field in number.card))
-  rows = [["value", *(shown(number.value) if number.value is None else repr(number.value) for *_, number in of)]]
-  rows += [[field, *(shown(number.card.get(field)) for *_, number in of)] for field in fields]
-  lines = [
-    element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows
-  ]
-  parts = [table(["", *(run.name for _, run, _ in of)], lines)]
+  values = [repr(number.value) if isinstance(number.value, float) else shown(number.value) for *_, number in of]
+  differ = unlike([number.card for *_, number in of])
+  lines = [table_row(name, [_given(number.card.get(name)) for *_, number in of], name in differ) for name in fields]
+  parts = [table(["", *(run.name for _, run, _ in of)], [table_row("value", values, False), *lines])]
   for _, run, number in of:
     source = "summary.json" if number.card else "metrics.jsonl"
     parts += [

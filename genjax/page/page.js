@@ -29,7 +29,7 @@
     const step = [1, 2, 5, 10].find((factor) => factor * power >= raw) * power;
     const ticks = [];
     for (let i = Math.ceil(low / step); i * step <= high + step * 1e-9 && ticks.length < 20; i++) ticks.push(Number((i * step).toPrecision(12)));
-    return ticks;
+    return [...new Set(ticks)];
   };
 
   const logTicks = (low, high, count) => {
@@ -38,7 +38,7 @@
     const within = last - first <= 2 ? [1, 2, 5] : [1];
     for (let power = first; power <= last; power += every) for (const factor of within) ticks.push(factor * 10 ** power);
     const inside = ticks.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
-    return inside.length > 1 ? inside : [low, high];
+    return inside.length > 2 ? inside : linearTicks(low, high, count);
   };
 
   // A function from values to pixels, with its ticks. On a log scale values of 0 and below have no place.
@@ -54,7 +54,8 @@
     if (!Number.isFinite(high - low)) { low = Math.max(low, -1e307); high = Math.min(high, 1e307); }
     const of = isLog ? Math.log10 : (value) => value;
     const start = of(low), range = of(high) - start;
-    const place = (value) => (isLog && value <= 0 ? null : from + ((of(value) - start) / range) * (to - from));
+    const far = (pixel) => Math.max(-1e4, Math.min(1e4, pixel)); // doubles reach further than an SVG
+    const place = (value) => (isLog && value <= 0 ? null : far(from + ((of(value) - start) / range) * (to - from)));
     return { place, ticks: isLog ? logTicks(low, high, count) : linearTicks(low, high, count) };
   };
 

@@ -10,10 +10,9 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from genjax.page import commands
-from genjax.page.html import command, details, element, flat, shown, table
+from genjax.page.html import MISSING, command, details, element, flat, shown, table, table_row
 from genjax.page.read import Run
 
-_MISSING = "\N{EN DASH}"  # a key that a run has not
 _MOST_KEYS = 2_000
 _MOST_FACTS = 50
 
@@ -23,11 +22,13 @@ def config(runs: Sequence[Run]) -> Element:
   keys = sorted({key for of_run in values for key in of_run})
   differ = [key for key in keys if len({json.dumps(of[key]) if key in of else "" for of in values}) > 1]
   head = ["key", *(_chip(i, run) for i, run in enumerate(runs))]
-  rows = [_row(f"config.{key}", [_text(of, key) for of in values], key in differ) for key in keys[:_MOST_KEYS]]
+  rows = [table_row(key, [_text(of, key) for of in values], key in differ) for key in keys[:_MOST_KEYS]]
   parts: list[Element] = []
   if len(runs) > 1:
-    words = f"{len(differ)} of {len(keys)} keys differ; each is marked \N{NOT EQUAL TO}."
-    changed = [_row(f"config.{key}", [_text(of, key) for of in values], True) for key in differ[:_MOST_KEYS]]
+    words = (
+      f"{len(differ)} of {len(keys)} keys differ; each is marked \N{NOT EQUAL TO}. A dash: the run has no such key."
+    )
+    changed = [table_row(key, [_text(of, key) for of in values], True) for key in differ[:_MOST_KEYS]]
     parts = [
       element("p", words if differ else "The configs are the same."),
       *([table(head, changed, class_="changes")] if differ else []),
@@ -38,7 +39,13 @@ def config(runs: Sequence[Run]) -> Element:
   if missing:
     parts.append(element("p", f"Without a config.json that can be read: {', '.join(missing)}.", class_="note"))
   if keys:
-    parts.append(details(f"All {len(keys):,} keys", table(list(head), rows), opened=len(runs) == 1))
+    parts.append(
+      details(
+        f"All {len(keys):,} keys, each --config.KEY=VALUE of the command line",
+        table(list(head), rows),
+        opened=len(runs) == 1,
+      )
+    )
   return element("section", element("h2", "Config"), *parts, *_continued(runs), id="config")
 
 
@@ -56,7 +63,9 @@ def _continued(runs: Sequence[Run]) -> list[Element]:
 def machine(runs: Sequence[Run]) -> Element:
   values = [_facts(run) for run in runs]
   keys = list(dict.fromkeys(key for of_run in values for key in of_run))
-  rows = [_row(key, [_text(of, key) for of in values], len({*(_text(of, key) for of in values)}) > 1) for key in keys]
+  rows = [
+    table_row(key, [_text(of, key) for of in values], len({*(_text(of, key) for of in values)}) > 1) for key in keys
+  ]
   head = ["", *(_chip(i, run) for i, run in enumerate(runs))]
   return element("section", element("h2", "Run, hardware and versions"), table(head, rows), id="machine")
 
@@ -123,14 +132,8 @@ def _chip(i: int, run: Run) -> Element:
   return element("span", run.name, class_=f"chip run-{i % 8}")
 
 
-def _row(name: str, cells: Sequence[str], differs: bool) -> Element:
-  mark = element("abbr", "\N{NOT EQUAL TO}", title="differs between the runs") if differs else None
-  head = element("th", shown(name, 200), " " if differs else None, mark, scope="row")
-  return element("tr", head, *(element("td", cell) for cell in cells), class_="differs" if differs else None)
-
-
 def _text(values: Mapping[str, Any], key: str) -> str:
-  return shown(values[key]) if key in values else _MISSING
+  return shown(values[key]) if key in values else MISSING
 
 
 def _mapping(value: Any) -> dict[str, Any]:

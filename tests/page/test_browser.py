@@ -22,6 +22,9 @@ def tab(tmp_path_factory):
 def address(tmp_path_factory):
   folder = tmp_path_factory.mktemp("pages")
   rows = [{"step": 5, "loss": None, "eval/<b>": -1.0}, {"step": 6, "loss": 0.0}, *ROWS]
+  odd = [1e308, -1e308, 5e-324, 1.0, 1.0000000000000002]
+  rows += [{"step": 9 + i, "far": y, "near": 1 + 3e-16 * i, "same": 7.0} for i, y in enumerate(odd)]
+  rows += [{"step": 2**53 - 1, "late": 1e-300}]
   long = {**CONFIG, "data": {"name": "digits", "path": "a" * 300}}
   runs = [write(folder / "one"), write(folder / f"two{'_' * 100}<script>x", rows=rows, config=long, samples=(0, 15))]
   texts = write(folder / "texts", text="t" * 2000, samples=(20,))
@@ -37,7 +40,7 @@ def test_nothing_is_wider_than_the_page_nothing_is_loaded_and_the_console_is_sil
   assert tab.value(FITS)
   tab.value("document.querySelectorAll('details').forEach(one => one.open = true)")
   assert tab.value(FITS)
-  assert tab.value("document.querySelectorAll('.plot path').length") == 4 * 3 + 1
+  assert tab.value("document.querySelectorAll('.plot path').length") == 4 * 3 + 5
   assert tab.value("[...document.images].every(one => one.complete && one.naturalWidth)")
   assert {url for url in tab.requests if not url.startswith("data:")} == {address}
   assert not tab.said
