@@ -54,7 +54,7 @@ def _strip(i: int, run: Run, of: Frames) -> Element:
 
 def _kept(of: Frames) -> str:
   """How many of how many are shown, and how."""
-  kinds = "texts" if of.frames and of.frames[-1].uri is None else "grids"
+  kinds = "texts" if of.frames and of.frames[-1].uri is None else "pictures"
   words = [f"{len(of.frames):,} of {of.of:,} {kinds} shown"]
   if len(of.frames) + of.broken < of.of:
     words.append("evenly chosen, with the first and the last")

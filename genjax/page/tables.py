@@ -99,7 +99,7 @@ def state(run: Run) -> str:
   reached = f"step {steps:,}" + (f" of {wanted:,}" if type(wanted) is int else "")
   if run.live:
     return f"{reached}; running now"
-  return f"{reached}; ended" if run.summary.get("steps") == steps and run.summary else f"{reached}; not ended"
+  return f"{reached}; {'ended' if run.summary and run.summary.get('steps') == steps else 'no summary yet'}"
 
 
 def trace(runs: Sequence[Run], made: str) -> Element:

@@ -182,7 +182,7 @@ def test_files_of_the_wrong_kind_are_left_out(tmp_path):
   (run / "samples" / "step_00000020.png").mkdir()
   (run / "continued.json").write_text('[3, {"step": 5, "changed": {"seed": [0, 1]}}]')
   shown = parsed(run)
-  assert "1 of 3 grids shown; 2 cannot be read." in [text for _, text in shown.of("p", class_="note")]
+  assert "1 of 3 pictures shown; 2 cannot be read." in [text for _, text in shown.of("p", class_="note")]
   assert "config.json is damaged and left out" in shown.texts[0]
   assert "first, at step 5: config.seed [0, 1]".removeprefix("first") in shown.texts[0]
 

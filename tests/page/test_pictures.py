@@ -54,7 +54,7 @@ def test_of_300_grids_as_many_are_shown_as_the_page_has_room_for(tmp_path):
   assert 5e6 < len(content) < 20e6
   kept = content.count(b'class="frame"')
   assert 12 < kept < 300
-  assert f"{kept} of 300 grids shown; evenly chosen, with the first and the last.".encode() in content
+  assert f"{kept} of 300 pictures shown; evenly chosen, with the first and the last.".encode() in content
   assert b'data-step="0"' in content
   assert b'data-step="299"' in content
 
