@@ -66,6 +66,8 @@ def test_a_run_leaves_all_that_the_readme_names(workdir):
 def test_every_final_number_has_its_card(workdir):
   summary = json.loads((workdir / "summary.json").read_text())
   assert summary["steps"] == 4
+  assert "cores" in summary["hardware"]["cpu"]
+  assert summary["versions"]["jax"] == jax.__version__
   assert {"frechet", "copies", "diversity", "anchors_real", "anchors_noise"} <= set(summary["metrics"])
   for number in summary["metrics"].values():
     assert np.isfinite(number["value"])
