@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 
 from genjax.core import Batch
-from genjax.nets.stylegan2 import each_style
 from genjax.objectives.terms import Augmentation, Critic, Objective, Round, Term, play, play_together
 from genjax.ops.diffaugment import Policy, diffaugment
+from genjax.ops.latents import each_style
 from genjax.systems.styles import has_w, mixed, styles_of, trained
 
 Array = jax.Array

@@ -122,8 +122,9 @@ def jit_sample(sample: Sampler, mesh: Mesh) -> Sampler:
 def trim_heap() -> None:
   """Gives back to the system what compiling left free on glibc's heap; elsewhere nothing.
 
-  XLA's compiler needs about half a megabyte for each of a program's kernels on a CPU, and the heap keeps it: hundreds
-  of megabytes that would stay resident beside the arrays of the run.
+  XLA's compiler needs about half a megabyte for each of a program's kernels on a CPU, and the heap keeps it: it would
+  stay resident beside the arrays of the run. MetaOptNet's steps of 2 episodes, the most that is resident while they
+  run, jaxlib 0.10.2: ResNet-12 2,198 MiB, with this 1,528; Conv-4 944 and 481. Compiling itself: 1,326 and 739.
   """
   trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
   if trim is not None:

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from genjax.nets.mlp import MLPCritic, MLPGenerator
 from genjax.objectives import zoo
@@ -30,22 +29,14 @@ def _both(objective, **more):
   return [_system(kind((6, 7), spectral=True, classes=CLASSES), objective, **more) for kind in (MLPCritic, _Unsaid)]
 
 
-def _trained(system, batch):
-  state = jax.jit(system.init)(jax.random.key(1), batch)
-  return jax.jit(system.step)(jax.random.key(2), state, batch)
-
-
-@pytest.mark.parametrize(
-  ("objective", "augment"), [(zoo.vitgan(), "colour=1"), (zoo.improved_consistent(), "")], ids=["two draws", "bCR, zCR"]
-)
-def test_one_call_gives_the_numbers_of_a_call_for_each(objective, augment):
+def test_one_call_gives_the_numbers_of_a_call_for_each():
   batch = {
     "image": jax.random.uniform(jax.random.key(0), (M, *SHAPE), minval=-1.0),
     "label": jnp.arange(M, dtype=jnp.int32) % CLASSES,
   }
-  one, each = (
-    _trained(system, batch) for system in _both(objective, classes=CLASSES, conditional=True, augment=augment)
-  )
+  systems = _both(zoo.vitgan(), classes=CLASSES, conditional=True)
+  state = jax.jit(systems[0].init)(jax.random.key(1), batch)
+  one, each = (jax.jit(system.step)(jax.random.key(2), state, batch) for system in systems)
   assert float(one[1]["critic_loss"]) > 1.4  # the terms of consistency are in it
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), one, each)
 
