@@ -20,7 +20,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from genjax.core import Array, Dataset, Kernel, Raw, System, named_key, prepared
-from genjax.train.compiled import Outcome, Sampler, jit_calls, jit_sample
+from genjax.train.compiled import Outcome, Sampler, jit_calls, jit_sample, trim_heap
 from genjax.train.errors import BadSetting
 from genjax.train.flops import Flops, jaxpr_flops, peak_flops
 from genjax.train.machine import after, cpu, versions
@@ -172,7 +172,9 @@ def _compiled(jitted: Any, *args: Any) -> tuple[Any, float, Flops]:
   began = time.perf_counter()
   traced = jitted.trace(*args)
   call = traced.lower().compile()
-  return call, time.perf_counter() - began, jaxpr_flops(traced.jaxpr)
+  took = time.perf_counter() - began
+  trim_heap()
+  return call, took, jaxpr_flops(traced.jaxpr)
 
 
 def _timed(call: Callable[[], Any], seconds: float) -> list[float]:
