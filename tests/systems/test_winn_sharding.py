@@ -37,6 +37,7 @@ def system(capacity=CAPACITY):
     initial=64,
     capacity=capacity,
     ema=0.9,
+    queues=8,
   )
 
 
