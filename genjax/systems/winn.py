@@ -119,7 +119,8 @@ def winn(
     ascent_steps: at most this many moves of a chain.
     stop: thresholds for each example (thesis) or for each synthesis batch (released code).
     synthesis: r, new pseudo-negatives a step.
-    synthesis_batch: images synthesised together; None: all at once.
+    synthesis_batch: images that start together, of which gradients are computed together and, with `stop="batch"`, that
+      stop together; None: all at once.
     initial: p0 images in the pool at the start.
     capacity, policy, pool_dtype: of the pool.
     cascades: K; 1 is WINN-single.
@@ -140,17 +141,8 @@ def winn(
   _check_sizes(sizes, minibatch, chunk)
   check_average(ema)
   check_pool(stop, policy, pool_dtype)
-  sampling = synthesis_of(
-    net,
-    noise,
-    sampler,
-    shape=shape,
-    steps=ascent_steps,
-    stop=stop,
-    chunk=chunk,
-    slots=minibatch,
-    queues=math.gcd(queues or minibatch, minibatch),
-  )
+  settings = {"shape": shape, "steps": ascent_steps, "stop": stop, "chunk": chunk, "slots": minibatch}
+  sampling = synthesis_of(net, noise, sampler, **settings, queues=math.gcd(queues or minibatch, minibatch))
   put = lambda key, into, images: pool.append(key, into, store(images, pool_dtype), policy=policy)
   room = lambda size: pool.empty(minibatch, size // minibatch, shape, jnp.dtype(pool_dtype))
   hand_over = _handing_over(sampling, put, stages=cascades, steps=cascade_steps, starts=starts, dtype=pool_dtype)

@@ -128,7 +128,7 @@ def winn_classifier(
     tolerance: a chain stops when |f - t| is at most this.
     stop: f, t and the stop of each image (thesis), or of the mean over a synthesis batch (released code).
     synthesis: r, new pseudo-negatives of each class a step.
-    synthesis_batch: images synthesised together.
+    synthesis_batch: as `winn` has it.
     initial: p0 images of each class in the pool at the start.
     capacity: of the pool, for each class; the default holds 200 steps, as in the released code.
     policy, pool_dtype: of the pool.
@@ -142,19 +142,9 @@ def winn_classifier(
   check_average(ema)
   check_pool(stop, policy, pool_dtype)
   introspective = _check_synthesis(alpha, synthesis, synthesis_batch, initial, capacity, classes, minibatch)
-  sampling = synthesis_of(
-    net,
-    noise,
-    sampler,
-    classes=classes,
-    steps=ascent_steps,
-    stop=stop,
-    class_weight=class_weight,
-    tolerance=tolerance,
-    together=synthesis_batch,
-    positions=minibatch,
-    queues=math.gcd(queues or minibatch, minibatch),
-  )
+  settings = {"steps": ascent_steps, "stop": stop, "class_weight": class_weight, "tolerance": tolerance}
+  settings |= {"classes": classes, "together": synthesis_batch, "positions": minibatch}
+  sampling = synthesis_of(net, noise, sampler, **settings, queues=math.gcd(queues or minibatch, minibatch))
   put = lambda key, into, images: pool.append(key, into, store(images, pool_dtype), policy=policy)
 
   def init(key: Array, batch: Batch) -> State:
