@@ -5,9 +5,10 @@ ended are written back to where they started from, and their slots load the next
 the queues are empty, so hardly any gradient is computed for a chain that stands still: `langevin.ascend`, which moves
 all chains together, computes gradients for all of them until its slowest one has stopped.
 
-         On a CPU few slots are as quick as many (gradients a second of processor time, jax 0.10.2: 8x8 images and 32
-         to 64 channels, 9,300 with 16 slots, 9,500 with 128; 32x32 and 16 to 64, 780 with 8, 700 with 64), and leave
-         fewer of them empty at the end: there a queue has at most 8.
+On a CPU few slots are as quick as many (gradients a second of processor time, jax 0.10.2: 8x8 images and 32 to 64
+channels, 9,300 with 16 slots, 9,500 with 128; 32x32 and 16 to 64, 780 with 8, 700 with 64), and leave fewer of them
+empty at the end: there a queue has at most 8.
+
 Departs  Every chain has its own count of moves, its own moments and its own noise, whose key is folded from the chain's
          number and the move: no image depends on the slots, on the queues or on the other chains, but for rounding.
 Shapes   N chains in G queues, S slots each. images [N, H, W, C] float32; queue g holds the chains from g * N / G on, so
