@@ -37,6 +37,7 @@ def system():
     initial=64,
     capacity=CAPACITY,
     ema=0.9,
+    queues=8,
   )
 
 
