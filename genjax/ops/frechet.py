@@ -1,8 +1,9 @@
 """Frechet distance between two Gaussians, and the streaming moments it is computed from.
 
 Papers   Dowson and Landau 1982 (the formula); FID: Heusel et al. 2017, arXiv:1706.08500;
-         merging moments: Chan, Golub and LeVeque 1983.
-Departs  The trace term is a sum of singular values (see `frechet_distance`), no matrix root: nothing complex, no jitter
+         merging moments: Chan, Golub and LeVeque 1983; infinitely many samples: Chong and Forsyth 2020, arXiv:1911.07023.
+Departs  The trace term is a sum of singular values (see `frechet_distance`), no matrix root: nothing complex, no jitter.
+         Chong and Forsyth draw samples by Sobol sequences as well; here they are drawn as always.
 Shapes   n examples, d features. features [n, d]; mean [d]; covariance [d, d].
 Notes    float64 numpy on the host, not jax: jax runs without x64 here, and float32 covariances lose small distances.
 Checked  tests/ops/test_frechet.py: closed forms, scipy's sqrtm, rank-deficient covariances, data at offset 1e3.
@@ -108,6 +109,40 @@ def frechet_distance(
 def frechet_between(a: Moments, b: Moments) -> float:
   """Frechet distance of the Gaussians that two sets of features have, covariances with ddof 1."""
   return frechet_distance(a.mean, a.covariance(), b.mean, b.covariance())
+
+
+class Extrapolated(NamedTuple):
+  """distance: at 1 / n = 0. sizes, distances: the points of the line [points]."""
+
+  distance: float
+  sizes: np.ndarray
+  distances: np.ndarray
+
+
+def frechet_at_infinity(
+  features: np.ndarray, reference: Moments, *, points: int = 15, least: int | None = None, seed: int = 0
+) -> Extrapolated:
+  """The Frechet distance that infinitely many samples would have: the distances of n of them, a line in 1 / n.
+
+  Args:
+    features: [N, d] of samples.
+    reference: moments of the real images; the bias by their own number stays.
+    points: distances of the line, of n in equal steps from `least` to N, each of samples drawn anew from the N.
+    least: None: a tenth of N, at least 2 d where N allows it; with fewer than d the distances lie on no line.
+    seed: of the choice of samples.
+  """
+  features, d = np.asarray(features), np.shape(features)[-1]
+  whole = len(features)
+  least = max(whole // 10, min(2 * d, whole // 2), 2) if least is None else least
+  if not 2 <= least < whole or points < 2:
+    raise ValueError(f"{points} sizes from {least} to {whole} samples; use two sizes at least, from 2 to below {whole}")
+  sizes = np.unique(np.linspace(least, whole, points).astype(int))
+  rng = np.random.default_rng(seed)
+  subsets = (features[rng.permutation(whole)[:size]] for size in sizes)
+  distances = np.array([frechet_between(Moments.empty(d).update(rows), reference) for rows in subsets])
+  slope, distance = np.polyfit(1 / sizes, distances, 1)
+  del slope
+  return Extrapolated(float(distance), sizes, distances)
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
