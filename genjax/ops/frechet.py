@@ -1,8 +1,10 @@
 """Frechet distance between two Gaussians, and the streaming moments it is computed from.
 
 Papers   Dowson and Landau 1982 (the formula); FID: Heusel et al. 2017, arXiv:1706.08500;
-         merging moments: Chan, Golub and LeVeque 1983; infinitely many samples: Chong and Forsyth 2020, arXiv:1911.07023.
-Departs  The trace term is a sum of singular values (see `frechet_distance`), no matrix root: nothing complex, no jitter.
+         merging moments: Chan, Golub and LeVeque 1983;
+         infinitely many samples: Chong and Forsyth 2020, arXiv:1911.07023.
+Departs  The trace term is a sum of singular values (see `frechet_distance`), no matrix root: nothing complex,
+         no jitter.
          Chong and Forsyth draw samples by Sobol sequences as well; here they are drawn as always.
 Shapes   n examples, d features. features [n, d]; mean [d]; covariance [d, d].
 Notes    float64 numpy on the host, not jax: jax runs without x64 here, and float32 covariances lose small distances.

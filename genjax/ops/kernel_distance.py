@@ -1,7 +1,7 @@
 """Kernel distance of two sets of features: the squared maximum mean discrepancy under a polynomial kernel.
 
-Papers   KID  Binkowski et al. 2018, arXiv:1801.01401: k(x, y) = (x.y / d + 1)^3, the unbiased estimate of section 3, the
-         mean over subsets; the estimate is Gretton et al. 2012, JMLR 13, equation 3.
+Papers   KID  Binkowski et al. 2018, arXiv:1801.01401: k(x, y) = (x.y / d + 1)^3, the unbiased estimate of section 3,
+         the mean over subsets; the estimate is Gretton et al. 2012, JMLR 13, equation 3.
 Shapes   features [n, d] and [m, d], any real dtype.
 Notes    x.y = x'.y' + x'.c + y'.c + c.c with x' = x - c for one centre c of all features: only x'.y' is a float32
          product, on the device, and the rest float64 on the host. Far from 0 (features near 1e3) a float32 x.y would
@@ -17,7 +17,7 @@ from genjax.core import Array
 
 
 def kernel_distance(a: np.ndarray, b: np.ndarray, *, degree: int = 3) -> float:
-  """The unbiased estimate of MMD^2 between sets of two at least; its mean is 0 for one distribution, so it may be < 0."""
+  """The unbiased estimate of MMD^2 of sets of two at least; its mean is 0 for one distribution, so it may be below."""
   a, b = _checked(a, b)
   centre = centre_of(a, b)
   within = [_without_diagonal(_kernel(x, x, centre, degree)) for x in (a, b)]

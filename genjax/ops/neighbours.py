@@ -127,9 +127,9 @@ def _within(
       columns = slice(first, min(first + len(others), len(generated)))
       radii = (to_float32(precision[rows], len(block)), to_float32(density[rows], len(block)))
       inside, unsure = _settled(block, others, centre, *radii, to_float32(recall[columns], len(others)))
-      cut = lambda x: np.array(x[: rows.stop - start, : columns.stop - first])
-      within = tuple(map(cut, inside))
-      at, to = np.nonzero(cut(unsure))
+      whole = (slice(0, rows.stop - start), slice(0, columns.stop - first))
+      within = tuple(np.array(one[whole]) for one in inside)
+      at, to = np.nonzero(np.asarray(unsure[whole]))
       squares = _exact(real, generated, at + start, to + first)
       within[0][at, to] = squares <= precision[at + start]
       within[1][at, to] = squares < density[at + start]
