@@ -69,6 +69,11 @@ def mode_score(logits: np.ndarray, real: np.ndarray) -> ModeScore:
   return ModeScore(float(np.exp(_information(logs) - divergence)), classes, divergence)
 
 
+def mean_shares(logits: np.ndarray) -> np.ndarray:
+  """p(y) [K]: the mean of p(y|x) over images."""
+  return np.exp(_log_shares(logits)).mean(axis=0)
+
+
 def _log_shares(logits: np.ndarray) -> np.ndarray:
   """log p(y|x) [n, K] in float64. Raises ValueError."""
   logits = np.asarray(logits, np.float64)

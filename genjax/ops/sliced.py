@@ -2,7 +2,8 @@
 
 Papers   Karras et al. 2018 (progressive growing), arXiv:1710.10196, section 5: 7x7 patches, 128 an image and level,
          each channel normalised over the set, 4 x 128 random directions, the mean distance of the sorted projections,
-         times 1e3; levels from 16 pixels up. The pyramid: Burt and Adelson 1983, filter (1 4 6 4 1) / 16, mirrored borders.
+         times 1e3; levels from 16 pixels up.
+         The pyramid: Burt and Adelson 1983, filter (1 4 6 4 1) / 16, mirrored borders.
 Departs  Images with a side below 16 have one level. A side that is odd ends the pyramid.
 Shapes   images [N, H, W, C] uint8; patches [P, h, w, C]; as many images of both sets.
 Checked  tests/ops/test_sliced.py: scipy's one-dimensional Wasserstein distance, a shift, a pyramid that adds up.

@@ -307,6 +307,7 @@ def _views(net: nn.Module, sampling: Synthesis | None) -> dict[str, Callable[...
   }
   if sampling is not None:
     views["sample"] = lambda key, state, n: sampling.sample(key, weights(state), state.bounds, n)
+    views["classes"] = lambda state: len(state.bounds)
     views["stages"] = lambda state: [Stage(f_of(net, weights(state)), state.bounds)]
   return views
 
