@@ -37,6 +37,12 @@ SMALL = {
   "metrics.frechet.samples": 80,
   "metrics.copies.samples": 80,
   "metrics.anchors.samples": 80,
+  "data.split": "train[:80%]",
+  "metrics.validation.name": "kid",
+  "metrics.validation.split": "train[80%:]",
+  "metrics.validation.samples": 80,
+  "metrics.validation.subsets": 5,
+  "train.best": "validation_kid",
 }
 WORDS = [f"--config.{key}={value}" for key, value in SMALL.items()]
 
@@ -66,15 +72,27 @@ def test_every_final_number_has_its_card(workdir):
   summary = json.loads((workdir / "summary.json").read_text())
   assert summary["steps"] == 4
   assert {"frechet", "copies", "diversity", "anchors_real", "anchors_noise"} <= set(summary["metrics"])
-  for number in summary["metrics"].values():
+  for name, number in summary["metrics"].items():
     assert np.isfinite(number["value"])
     assert number["card"]["generated"] == 80
-    assert number["card"]["split"].endswith("digits/test")
+    assert number["card"]["split"].endswith("digits/train[80%:]" if "validation" in name else "digits/test")
   rows = list(map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines()))
   values = [row["eval/frechet"] for row in rows if "eval/frechet" in row]
   assert len(values) == 2
   assert not any("eval/anchors_real" in row for row in rows)  # final: measured at the end only
   assert summary["median_of_last_three_frechet"] == pytest.approx(np.median(values))
+
+
+def test_the_state_that_a_kernel_distance_to_a_validation_split_chose_is_kept(workdir, capsys):
+  rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+  kid = {row["step"]: row["eval/validation_kid"] for row in rows if "eval/validation_kid" in row}
+  summary = json.loads((workdir / "summary.json").read_text())
+  assert (summary["chosen_by"], summary["best_step"]) == ("validation_kid", min(kid, key=kid.get))
+  assert len(kid) == 2
+  words = ["--config.train.best=frechet", "--workdir", str(workdir / "other"), "--config", "winn_digits"]
+  assert main(["train", *words]) == 2
+  assert "config.train.best='frechet' is measured on split=test" in capsys.readouterr().err
+  assert not (workdir / "other").exists()
 
 
 def test_a_finished_run_starts_again_without_training_and_without_its_config(workdir, capsys):

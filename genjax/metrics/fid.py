@@ -30,6 +30,7 @@ def fid(
   samples: int = 500,
   train_split: str = "train",
   extractor: Features | Recipe | Callable | None = None,
+  weights: str | None = None,
   extractor_seed: int = 0,
   seed: int | None = None,
   ema: bool | None = None,
@@ -37,7 +38,8 @@ def fid(
   """The metric "fid".
 
   Args:
-    extractor: see metrics/frechet.py; None: Inception.
+    extractor: see metrics/frechet.py; None: Inception, with `weights`.
+    weights: path of Inception's weights, see metrics/inception.py.
     split, samples, train_split, extractor_seed, seed, ema: see metrics/frechet.py.
   """
 
@@ -52,7 +54,7 @@ def fid(
     split=split,
     samples=samples,
     train_split=train_split,
-    extractor=_or_inception(extractor),
+    extractor=_or_inception(extractor, weights),
     extractor_seed=extractor_seed,
     seed=seed,
     ema=ema,
@@ -65,6 +67,7 @@ def fid_infinity(
   samples: int = 500,
   train_split: str = "train",
   extractor: Features | Recipe | Callable | None = None,
+  weights: str | None = None,
   extractor_seed: int = 0,
   points: int = 15,
   choice_seed: int = 0,
@@ -74,7 +77,8 @@ def fid_infinity(
   """The metric "fid_infinity": the line through the distances of n samples, by 1 / n, at 0.
 
   Args:
-    extractor: see metrics/frechet.py; None: Inception.
+    extractor: see metrics/frechet.py; None: Inception, with `weights`.
+    weights: path of Inception's weights, see metrics/inception.py.
     points: distances that the line goes through.
     choice_seed: of their samples.
     split, samples, train_split, extractor_seed, seed, ema: see metrics/frechet.py.
@@ -95,7 +99,7 @@ def fid_infinity(
     split=split,
     samples=samples,
     train_split=train_split,
-    extractor=_or_inception(extractor),
+    extractor=_or_inception(extractor, weights),
     extractor_seed=extractor_seed,
     seed=seed,
     ema=ema,
@@ -108,6 +112,7 @@ def intra_fid(
   samples: int = 500,
   train_split: str = "train",
   extractor: Features | Recipe | Callable | None = None,
+  weights: str | None = None,
   extractor_seed: int = 0,
   seed: int | None = None,
   ema: bool | None = None,
@@ -117,14 +122,15 @@ def intra_fid(
   The system says which class a sample is of (view `classes`), the labels of the data which a real one is of.
 
   Args:
-    extractor: see metrics/frechet.py; None: Inception.
+    extractor: see metrics/frechet.py; None: Inception, with `weights`.
+    weights: path of Inception's weights, see metrics/inception.py.
     split, samples, train_split, extractor_seed, seed, ema: see metrics/frechet.py.
   """
   if samples < 2:
     raise ValueError(
       f"samples {samples}; a Frechet distance takes two of each class, and some hundreds to say anything"
     )
-  it = space(split, train_split, _or_inception(extractor), extractor_seed, labels=True)
+  it = space(split, train_split, _or_inception(extractor, weights), extractor_seed, labels=True)
 
   def measure(key: Array, views: Mapping[str, Callable], state: State, data: Dataset) -> dict[str, Number]:
     real, train = it.opened(data)
@@ -156,10 +162,15 @@ def _within_classes(drawn: Drawn, real: Real, classes: int) -> Value:
   return Value(float(np.mean(distances)), f"intra-class fid, mean of {classes} classes", warning)
 
 
-def _or_inception(extractor: Any) -> Any:
-  """The extractor, or Inception with the weights where it looks for them. Raises ValueError where there are none."""
+def _or_inception(extractor: Any, weights: str | None) -> Any:
+  """The extractor, or Inception with these weights. Raises ValueError where there are none."""
   if extractor is not None:
     return extractor
-  from genjax.metrics.inception import inception
+  from genjax.metrics.inception import FILE, HOME, inception
 
-  return inception()
+  if weights is None:
+    raise ValueError(
+      f"fid is measured in Inception's features: say weights=PATH of {FILE} (95.6 MB), which its authors publish at "
+      f"{HOME}; the same distance in features of a small classifier is the metric frechet"
+    )
+  return inception(weights=weights)
