@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from genjax.core import Array, Dataset, Metric, Number, State
-from genjax.metrics.generated import Samples
+from genjax.metrics.samples import Samples
 
 
 class Evaluation(NamedTuple):

@@ -10,8 +10,8 @@ Checked  tests/metrics/test_generated.py
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -19,32 +19,11 @@ import numpy as np
 
 from genjax.core import Array, State
 from genjax.metrics.pixels import paired
+from genjax.metrics.samples import Samples, mark_of
 from genjax.ops.frechet import Moments
 
 BATCH_BYTES = 64 << 20
 _ROWS = 4096  # features that become float64 at once
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-  """The view `sample` as the metrics of one evaluation share it: what one of them drew, the others do not draw again.
-
-  Attributes:
-    view: (key, state, n) -> examples.
-    gathers: n -> what some metric of the evaluation keeps of n samples; one pass keeps it all.
-    kept: what was drawn so far. It lives as long as the evaluation does.
-  """
-
-  view: Callable[[Array, State, int], Any]
-  gathers: Mapping[int, frozenset[str]] = field(default_factory=dict)
-  kept: dict[tuple, Any] = field(default_factory=dict)
-
-  def __call__(self, key: Array, state: State, n: int) -> Any:
-    """All n examples in memory, for data whose examples are small."""
-    mark = (*_mark(key, state, n), "whole")
-    if mark not in self.kept:
-      self.kept[mark] = self.view(key, state, n)
-    return self.kept[mark]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +95,7 @@ def gathered(
     extractor: metrics.features.Features.
   """
   shared = sample if isinstance(sample, Samples) else Samples(sample)
-  mark = (*_mark(key, state, n), getattr(extractor, "digest", None))
+  mark = (*mark_of(key, state, n), getattr(extractor, "digest", None))
   known = shared.kept.get(mark)
   if known is None or not wants <= known.has():
     wants = wants | shared.gathers.get(n, frozenset())
@@ -124,10 +103,6 @@ def gathered(
     source = batches(shared, key, state, n, real) if pixels is None else iter([pixels])
     known = shared.kept[mark] = _pass(source, n, batch_of(n, real.shape[1:]), extractor, wants)
   return known
-
-
-def _mark(key: Array, state: State, n: int) -> tuple:
-  return (None if key is None else jax.random.key_data(key).tobytes(), id(state), n)
 
 
 def _pixels(shared: Samples, mark: tuple, n: int, real: np.ndarray) -> np.ndarray | None:

@@ -8,9 +8,10 @@ from genjax.evaluate import Evaluation, measure
 from genjax.metrics import generated
 from genjax.metrics.copies import copies
 from genjax.metrics.frechet import frechet
-from genjax.metrics.generated import Samples, batch_of, batches, gathered
+from genjax.metrics.generated import batch_of, batches, gathered
 from genjax.metrics.kid import kid
 from genjax.metrics.pixels import paired
+from genjax.metrics.samples import Samples
 
 REAL = np.zeros((1, 4, 4, 1), np.uint8)
 KEY = jax.random.key(0)
