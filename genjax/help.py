@@ -86,9 +86,12 @@ one step that is under way. sample, evaluate and encode only read, also beside a
 
   genjax bench --config winn_digits
   genjax bench --config winn_digits --seconds 30 --json > bench.json
+  genjax bench --metrics --n 10000                                   # FID, KID, PRDC ... of given features; no config
 
 {_CONFIG}  --seconds     of measuring for each part (default 10)
   --json        JSON instead of a table
+  --metrics     times the metrics of features, not a config
+  --n           with --metrics: features on each side (default 10000)
 """,
   "study": """genjax study NAME: trains what an experiment needs, measures it, leaves a table and a picture.
 

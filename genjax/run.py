@@ -263,6 +263,12 @@ def encoded(it: Experiment, state: Any, examples: Mapping[str, np.ndarray], *, b
 
 
 def _bench(request: Any) -> None:
+  if request.options.get("metrics"):
+    from genjax.metrics import speed
+
+    n = request.options["n"]
+    answer(speed.table(speed.speeds(n), n))
+    return
   it = experiment(request.config, allow=request.allow)
   report = benches.bench(
     it.system,
