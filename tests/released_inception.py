@@ -1,7 +1,10 @@
 """The weights of FID's Inception as its PyTorch ports hold them, filled by a formula, and a writer of their file."""
 
+import importlib.util
+import sys
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -13,6 +16,29 @@ def expected() -> dict[str, np.ndarray]:
   """What fixtures/inception/make.py wrote."""
   with np.load(FIXTURE) as archive:
     return {name: archive[name] for name in archive.files}
+
+
+def published() -> dict[str, tuple[int, ...]]:
+  """Name -> shape in the state dict of torch-fidelity's net."""
+  given = expected()
+  return {
+    str(name): tuple(shape[shape >= 0].tolist()) for name, shape in zip(given["names"], given["shapes"], strict=True)
+  }
+
+
+def reference(package: str, name: str) -> ModuleType:
+  """A file of an installed package, without the package's own imports, which ask for torchvision.
+
+  Raises:
+    ImportError: it is not installed.
+  """
+  if package not in sys.modules:
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+      raise ImportError(package)
+    sys.modules[package] = ModuleType(package)
+    sys.modules[package].__path__ = spec.submodule_search_locations
+  return importlib.import_module(f"{package}.{name}")
 
 
 def filled(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -63,6 +89,7 @@ def write_torch(path: Path, state: dict[str, np.ndarray]) -> None:
   with zipfile.ZipFile(path, "w") as archive:
     archive.writestr("archive/data.pkl", b"\x80\x02}(" + items + b"u.")
     archive.writestr("archive/byteorder", b"little")
+    archive.writestr("archive/version", b"3")
     for key, value in enumerate(state.values()):
       archive.writestr(f"archive/data/{key}", np.ascontiguousarray(value).tobytes())
 

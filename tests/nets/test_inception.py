@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from released_inception import COUNTED, expected, filled, pixels, sampled
+from released_inception import COUNTED, expected, filled, pixels, published, sampled
 
 from genjax.nets.inception import Inception, from_port, port_shapes
 
@@ -12,17 +12,8 @@ SIDE = 107
 
 
 @pytest.fixture(scope="module")
-def published():
-  """Name -> shape in the reference's state dict."""
-  given = expected()
-  return {
-    str(name): tuple(shape[shape >= 0].tolist()) for name, shape in zip(given["names"], given["shapes"], strict=True)
-  }
-
-
-@pytest.fixture(scope="module")
-def state(published):
-  return filled(published)
+def state():
+  return filled(published())
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +29,8 @@ def outputs(state):
   return features, logits, blocks
 
 
-def test_the_parameters_are_those_of_the_port(published):
-  assert port_shapes() == {name: shape for name, shape in published.items() if not name.endswith(COUNTED)}
+def test_the_parameters_are_those_of_the_port():
+  assert port_shapes() == {name: shape for name, shape in published().items() if not name.endswith(COUNTED)}
   assert sum(map(np.prod, port_shapes().values())) == 23_885_392
 
 
