@@ -111,6 +111,7 @@ METRICS = {
 EXTRACTORS = {
   "classifier": "genjax.metrics.features:classifier",
   "random": "genjax.metrics.features:random",
+  "inception": "genjax.metrics.inception:inception",
 }
 SAMPLES = {"canvas": "genjax.ops.canvas:canvases"}
 TRAIN = "genjax.train.loop:train"  # its arguments are the keys of the section train

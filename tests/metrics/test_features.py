@@ -108,6 +108,19 @@ def test_an_extractor_is_a_word_or_a_section(data, digits, extractor):
     made("frechet", data, extractor={"name": "random", "width": 0})
 
 
+def test_inception_is_named_with_its_file_and_where_there_is_none_one_line_says_what_it_wants(data):
+  special = {"weights": lambda *_: pytest.fail("weights of a net of genjax")}
+  maker = Maker({**data.facts, "seed": 0, "ema": False}, special=special)
+  inception = {"name": "inception", "weights": "none.pth"}
+  for section in ({"name": "kid", "extractor": inception}, {"name": "fid", "weights": "none.pth"}):
+    with pytest.raises(UsageError, match=r'weights "none.pth" is no file; wanted pt_inception-2015-12-05'):
+      make("metrics", section, maker)
+  with pytest.raises(
+    UsageError, match=r"fid is measured in Inception's features: say weights=PATH of pt_inception-2015"
+  ):
+    make("metrics", {"name": "fid"}, maker)
+
+
 def test_what_gives_no_logits_is_refused_before_anything_is_compiled(data, digits):
   unlabelled = data_of({"train": (digits.train, None), "test": (digits.held_out, None)}, name="a folder")
   with pytest.raises(ValueError, match="class logits are needed"):

@@ -11,7 +11,10 @@ from genjax.metrics.frechet import frechet
 from genjax.metrics.generated import batch_of, batches, gathered
 from genjax.metrics.kid import kid
 from genjax.metrics.pixels import paired
+from genjax.metrics.prdc import prdc
 from genjax.metrics.samples import Samples
+from genjax.train.compiled import jit_sample
+from genjax.train.mesh import make_mesh
 
 REAL = np.zeros((1, 4, 4, 1), np.uint8)
 KEY = jax.random.key(0)
@@ -97,6 +100,21 @@ def test_metrics_of_one_evaluation_draw_once_and_share_one_pass_in_any_order(dat
         alone.setdefault(key, number)
         for other in (numbers[key], alone[key]):
           assert (other.value, other.card) == (pytest.approx(number.value, rel=1e-12), number.card), key
+
+
+def test_eight_devices_measure_what_one_measures(data):
+  extractor, of_all = Pixels(), []
+  kid_of = kid(samples=32, subsets=2, subset_size=10, train_split="test", extractor=extractor)
+  metrics = {"kid": kid_of, "prdc": prdc(samples=32, train_split="test", extractor=extractor)}
+  metrics["frechet"] = frechet(samples=32, train_split="test", extractor=extractor)
+  state = {"step": jax.numpy.int32(0)}
+  for devices in (1, 8):
+    draw = lambda key, state, n: jax.random.uniform(key, (n, 8, 8, 1), minval=-1.0)
+    sample = jit_sample(draw, make_mesh(jax.devices()[:devices]))
+    evaluation = Evaluation(metrics, {name: name for name in metrics})
+    numbers = measure(evaluation, KEY, state, data, {}, sample)
+    of_all.append({name: number.value for name, number in numbers.items()})
+  assert of_all[0] == of_all[1]
 
 
 def test_another_key_state_or_number_draws_anew():
