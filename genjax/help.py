@@ -66,6 +66,8 @@ one step that is under way. sample, evaluate and encode only read, also beside a
 
   genjax evaluate --workdir runs/digits
   genjax evaluate --workdir runs/digits --config.metrics.frechet.samples=1000 --step 400
+  genjax evaluate --workdir runs/digits --config.metrics.prdc.samples=500 --config.metrics.kid.samples=500
+  genjax evaluate --workdir runs/digits --config.metrics.fid.weights=pt_inception-2015-12-05-6726825d.pth
   genjax evaluate --config metaoptnet_miniimagenet --config.data.path=miniImageNet --config.net.weights=resnet12.npz \\
     --step 0                                                         # converted weights, without training
 

@@ -84,6 +84,9 @@ def fid_infinity(
     split, samples, train_split, extractor_seed, seed, ema: see metrics/frechet.py.
   """
 
+  if points < 2:
+    raise ValueError(f"points {points}; a line takes 2 or more")
+
   def compare(drawn: Drawn, real: Real) -> Mapping[str, Value]:
     line = frechet_at_infinity(drawn.features, real.moments, points=points, seed=choice_seed)
     name = f"fid of infinitely many samples, by {len(line.sizes)} sizes from {line.sizes[0]}"

@@ -38,6 +38,9 @@ def kid(
     split, samples, train_split, extractor, extractor_seed, seed, ema: see metrics/frechet.py.
   """
 
+  if subset_size < 2:
+    raise ValueError(f"subset_size {subset_size}; the unbiased estimate takes 2 or more")
+
   def compare(drawn: Drawn, real: Real) -> Mapping[str, Value]:
     size = min(subset_size, drawn.count, len(real.features))
     distances = subset_distances(drawn.features, real.features, subsets=subsets, size=size, seed=choice_seed)

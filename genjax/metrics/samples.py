@@ -34,6 +34,18 @@ class Samples:
     return self.kept[mark]
 
 
+@dataclass(frozen=True, eq=False)
+class Given:
+  """Images that are there already, as a view: of a folder, of another tool. Key and state mean nothing to it."""
+
+  images: Any  # [N, H, W, C], uint8 or float in [-1, 1]
+
+  def __call__(self, key: Array, state: State, n: int) -> Any:
+    """The first n."""
+    del key, state
+    return self.images[:n]
+
+
 def mark_of(key: Array, state: State, n: int) -> tuple:
   """What a call of the view is known by: the bits of the key, and the state as an object, not as numbers."""
   return (None if key is None else jax.random.key_data(key).tobytes(), id(state), n)

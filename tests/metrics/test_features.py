@@ -121,6 +121,15 @@ def test_inception_is_named_with_its_file_and_where_there_is_none_one_line_says_
     make("metrics", {"name": "fid"}, maker)
 
 
+def test_settings_that_make_no_number_are_refused_when_the_metric_is_made(data, extractor):
+  with pytest.raises(UsageError, match="subset_size 1; the unbiased estimate takes 2 or more"):
+    made("kid", data, subset_size=1)
+  with pytest.raises(ValueError, match="points 1; a line takes 2 or more"):
+    make_with("fid_infinity", data, 20, {"extractor": extractor, "points": 1})
+  with pytest.raises(ValueError, match="a class has 1 images"):
+    make_with("intra_fid", data, 19, {"extractor": extractor}).check(data)
+
+
 def test_what_gives_no_logits_is_refused_before_anything_is_compiled(data, digits):
   unlabelled = data_of({"train": (digits.train, None), "test": (digits.held_out, None)}, name="a folder")
   with pytest.raises(ValueError, match="class logits are needed"):

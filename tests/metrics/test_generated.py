@@ -12,7 +12,7 @@ from genjax.metrics.generated import batch_of, batches, gathered
 from genjax.metrics.kid import kid
 from genjax.metrics.pixels import paired
 from genjax.metrics.prdc import prdc
-from genjax.metrics.samples import Samples
+from genjax.metrics.samples import Given, Samples
 from genjax.train.compiled import jit_sample
 from genjax.train.mesh import make_mesh
 
@@ -57,6 +57,13 @@ def test_more_come_in_equal_batches_each_with_a_key_of_its_own(small_batches):
   assert asked == [6, 6, 6]
   assert [len(part) for part in drawn] == [6, 6, 5]
   np.testing.assert_array_equal(drawn[1], next(batches(view, jax.random.fold_in(KEY, 1), None, 6, REAL)))
+
+
+def test_images_that_are_given_come_in_their_order_whatever_the_batch(small_batches):
+  images = np.random.default_rng(0).integers(0, 256, (17, 4, 4, 1), np.uint8)
+  drawn = gathered(Given(images), KEY, None, 15, real=REAL, wants=frozenset({"pixels"}))
+  np.testing.assert_array_equal(drawn.pixels, images[:15])
+  np.testing.assert_array_equal(Given(images)(KEY, None, 3), images[:3])
 
 
 @pytest.mark.parametrize("size", [1, 7, 50])
