@@ -37,6 +37,8 @@ SMALL = {
   "metrics.frechet.samples": 80,
   "metrics.copies.samples": 80,
   "metrics.anchors.samples": 80,
+}
+CHOSEN = {  # a validation split chooses the state
   "data.split": "train[:80%]",
   "metrics.validation.name": "kid",
   "metrics.validation.split": "train[80%:]",
@@ -45,6 +47,7 @@ SMALL = {
   "train.best": "validation_kid",
 }
 WORDS = [f"--config.{key}={value}" for key, value in SMALL.items()]
+CHOOSING = [f"--config.{key}={value}" for key, value in CHOSEN.items()]
 
 
 def small_config(**more):
@@ -56,7 +59,7 @@ def small_config(**more):
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
   path = tmp_path_factory.mktemp("run")
-  assert main(["train", "--config", "winn_digits", "--workdir", str(path), "--quiet", *WORDS]) == 0
+  assert main(["train", "--config", "winn_digits", "--workdir", str(path), "--quiet", *WORDS, *CHOOSING]) == 0
   return path
 
 
@@ -104,7 +107,7 @@ def test_a_finished_run_starts_again_without_training_and_without_its_config(wor
 
 def test_another_config_is_refused_with_the_difference(workdir, capsys):
   before = (workdir / "config.json").read_text()
-  words = [*WORDS, "--config.optimizer.learning_rate=0.5", "--config.seed=9"]
+  words = [*WORDS, *CHOOSING, "--config.optimizer.learning_rate=0.5", "--config.seed=9"]
   assert main(["train", "--config", "winn_digits", "--workdir", str(workdir), *words]) == 2
   line = capsys.readouterr().err
   assert "config.optimizer.learning_rate is 0.0003 there and 0.5 here" in line
