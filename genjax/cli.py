@@ -28,6 +28,7 @@ class Request(NamedTuple):
   workdir: str
   options: dict[str, Any]
   allow: frozenset[str] | None = None  # packages whose code the config's names may import; None: any, the user wrote it
+  trust: frozenset[str] = frozenset()  # packages whose code the configs of other runs may import
 
 
 def step_or_best(text: str) -> int | str:
@@ -53,6 +54,7 @@ OPTIONS: dict[str, dict[str, Callable[[str], Any]]] = {  # what a command takes 
   "study": {"seeds": int, "quiet": bool},
   "objectives": {},
   "convert": {"from": str, "net": str, "out": str},
+  "report": {"out": str, "interpolate": int, "allow": str},
 }
 TAKES_CONFIG = ("train", "sample", "evaluate", "encode", "bench")
 
@@ -73,10 +75,18 @@ def main(argv: list[str] | None = None) -> int:
     if request.command == "objectives":  # no JAX, but for one row
       show(_objectives(request.options.get("row")))
       return 0
+    if request.command == "report":  # no JAX, but for interpolations
+      draw = load("genjax.interpolation:interpolation") if "interpolate" in request.options else None
+      show(load("genjax.page.command:report")(request, draw))
+      return 0
     function = load("genjax.studies.command:study") if request.command == "study" else None
     return load("genjax.run:command")(request, function)
   except UsageError as error:
     return fail(error, 2)
+  except OSError as error:
+    if not hasattr(error, "exit_code"):  # one without is a bug, and no StorageError
+      raise
+    return fail(error, error.exit_code)
   except KeyboardInterrupt:
     return fail("stopped by Ctrl-C at once: what was not saved is lost, the newest checkpoint stays", 130)
 
@@ -148,6 +158,8 @@ def parse(argv: list[str]) -> Request:
     return Request(command, None, "", {"row": rest[0]} if rest else {})
   if command == "convert":
     return _convert(rest)
+  if command == "report":
+    return _report(rest)
   known = {"config": str, "workdir": str, "allow": str, **OPTIONS[command]}
   given, overrides = _words(command, rest, known)
   if command == "bench" and typed("--metrics", bool, given.pop("metrics", "false")):
@@ -164,10 +176,10 @@ def parse(argv: list[str]) -> Request:
     where = f"there is no config.json in {workdir}, so --config" if workdir else "--config"
     raise UsageError(f"{where} is missing; shipped configs: {', '.join(shipped_configs())}")
   override(config, overrides)
-  allow = None if "config" in given else _allowed(given.get("allow"), overrides)
+  trust = _allowed(given.get("allow"), overrides)
   on_path(os.getcwd())
   options = {name: typed(f"--{name}", kind, given[name]) for name, kind in OPTIONS[command].items() if name in given}
-  return Request(command, config, workdir, options, allow)
+  return Request(command, config, workdir, options, None if "config" in given else trust, trust)
 
 
 def _bench_of_metrics(given: dict[str, str], overrides: list[tuple[str, str]]) -> Request:
@@ -213,6 +225,28 @@ def _convert(rest: list[str]) -> Request:
   if not out.endswith(".npz"):
     raise UsageError(f"--out {out!r}; use a name that ends in .npz")
   return Request("convert", None, "", {**given, "out": out})
+
+
+def _report(rest: list[str]) -> Request:
+  """Folders and options in any order."""
+  folders, others = [], []
+  while rest:
+    word = rest.pop(0)
+    if not word.startswith("--"):
+      folders.append(word)
+      continue
+    name, is_pair, _ = word.removeprefix("--").partition("=")
+    if name == "workdir" or name.startswith("config."):
+      raise UsageError(f"report takes no --{name}, only folders: genjax report runs/a runs/b")
+    others += [word, *(rest[:1] if not is_pair else [])]
+    del rest[: 0 if is_pair else 1]
+  if not folders:
+    raise UsageError("which workdirs? genjax report runs/a runs/b")
+  given, _ = _words("report", others, OPTIONS["report"])
+  options = {name: typed(f"--{name}", kind, given[name]) for name, kind in OPTIONS["report"].items() if name in given}
+  if options.get("interpolate", 2) < 2:
+    raise UsageError("--interpolate takes 2 or more")
+  return Request("report", None, "", {"workdirs": folders, **options}, _allowed(given.get("allow"), []))
 
 
 def _words(command: str, rest: list[str], known: Mapping[str, Any]) -> tuple[dict[str, str], list[tuple[str, str]]]:

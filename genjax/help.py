@@ -10,6 +10,7 @@ USAGE = """genjax COMMAND --config NAME|FILE.py[:ARG] [--config.KEY=VALUE ...] [
   study      runs an experiment of several trainings: a table and a picture
   objectives lists the adversarial objectives, with papers, equations and what each needs
   convert    writes the weights of the authors' MetaOptNet as .npz
+  report     makes one page of HTML of one or several workdirs: curves, samples, numbers, configs
 
 `genjax COMMAND --help` shows examples. Configs here: """
 
@@ -28,6 +29,8 @@ HELP = {
   genjax train --workdir runs/digits --config.train.steps=800                  # longer: the config is in the workdir
   genjax train --config winn_digits --workdir runs/own --config.data.name=folder --config.data.path=pictures \\
     --config.data.size=16
+  genjax train --config metaoptnet_miniimagenet --config.data.path=miniImageNet --config.net.weights=resnet12.npz \\
+    --workdir runs/tuned                                                       # fine-tunes converted weights
   genjax train --config configs/winn_digits.py --workdir gs://bucket/run       # on every host of a TPU slice
 
 {_CONFIG}  --workdir     default runs/<config>; gets config.json, metrics.jsonl, samples/, checkpoints/, tensorboard/,
@@ -121,5 +124,20 @@ one step that is under way. sample, evaluate and encode only read, also beside a
   --from        best_model.pth, last_epoch.pth, epoch_10.pth ...
   --net         resnet12, conv4 or r2d2
   --out         default: the name of the checkpoint, with .npz, here; it goes into a config as net.weights
+""",
+  "report": """genjax report FOLDER...: one page of HTML of the runs in these workdirs, which needs no network.
+
+  genjax report runs/digits
+  genjax report runs/digits runs/seed1 --out digits.html      # side by side, the differences of their configs marked
+  genjax report runs/vitgan_digits --interpolate 10           # with interpolations of its newest checkpoint
+
+  --out         default report.html, here; the workdirs are only read, also beside a live run
+  --interpolate images in a row from one latent to another, drawn from the newest checkpoint of each run whose system
+                has latents; without it no checkpoint is opened, and the page is made in a second
+  --allow       with --interpolate: packages (a,b) of yours that a config.json names, and whose code may be run
+
+The page shows what is there: curves of every number in metrics.jsonl, samples over the steps, figure.png, the numbers
+of summary.json with their cards and the commands that give them, config, hardware and versions. It stays under 20 MB:
+where more pictures would not fit, it says how many of how many it shows.
 """,
 }

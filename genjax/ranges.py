@@ -30,6 +30,7 @@ _COUNT = Range("1 or more", 1)
 _FROM_ZERO = Range("0 or more", 0)
 _ABOVE_ZERO = Range("a number above 0", 0, closed=False)
 _SHARE = Range("0 or more and less than 1", 0, 1)
+_PROBABILITY = Range("0 to 1", 0, math.nextafter(1, 2))
 _SEED = Range("0 or more and less than 2**32", 0, SEEDS)
 
 _ROWS: dict[Range, str] = {
@@ -49,7 +50,8 @@ _ROWS: dict[Range, str] = {
   _ABOVE_ZERO: """
     C clip clip_norm cover drop_over ema_half_life epsilon inner_learning_rate last learning_rate mapping_multiplier
     multiplier scale std width widths watchdog_s --seconds""",
-  _SHARE: "b1 b2 decay drop dropout ema momentum smoothing style_mixing",
+  _SHARE: "b1 b2 decay drop dropout ema momentum smoothing",
+  _PROBABILITY: "style_mixing",
   _SEED: "seed anchor_seed choice_seed decoder_seed episode_seed extractor_seed --seed",
   _ANY: "above drops high low noise sharpness",
 }

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -36,6 +36,7 @@ from genjax.train import bench as benches
 from genjax.train import loop
 from genjax.train.errors import RunError, advice, reason
 from genjax.train.files import read_metrics, write_json
+from genjax.train.machine import hardware, versions
 from genjax.train.mesh import make_mesh
 from genjax.train.terminal import answer, say
 
@@ -48,6 +49,7 @@ def train(
   go_on: bool = False,
   init_from: str | None = None,
   allow: Allow = None,
+  trust: Collection[str] = (),
 ) -> dict[str, Any]:
   """Trains `config` in `workdir`, or goes on there; returns what summary.json then holds.
 
@@ -59,6 +61,7 @@ def train(
       run, other metrics and other intervals need no leave.
     init_from: workdir of another run, whose newest weights a new run starts from.
     allow: packages whose code the config's names may import; None: any.
+    trust: packages whose code the configs of other runs may import, such as that of `init_from`.
 
   Raises:
     UsageError: the config is wrong, or the workdir holds another one; nothing was changed.
@@ -66,7 +69,7 @@ def train(
   """
   join_hosts()
   changed = workdirs.refuse_another(config, workdir, go_on=go_on)
-  it = experiment(config, allow=allow)
+  it = experiment(config, allow=allow, trust=trust)
   evaluation = metrics_of(it)
   logged = in_training(evaluation)
   refuse_best_of_test(it, logged)
@@ -86,7 +89,7 @@ def train(
     "describe": it.facts.get("describe", ""),
   }
   if init_from is not None:
-    fixed["initial"] = starting_from(init_from, allow)
+    fixed["initial"] = starting_from(init_from, trust)
   settings = arguments(loop.train, config.train, Maker(fixed), at="config.train")
   if not logged.metrics:
     settings["evaluate_every"] = 0
@@ -108,6 +111,7 @@ def summary_of(it: Experiment, evaluation: Evaluation, state: Any, workdir: str 
   rows = read_metrics(os.path.join(workdir, "metrics.jsonl")) if jax.process_index() == 0 else []
   steps = int(state.step)
   summary: dict[str, Any] = {"steps": steps, "devices": jax.device_count(), "platform": jax.default_backend()}
+  summary |= {"hardware": hardware(), "versions": versions()}
   summary["last"] = {
     name: value for row in rows if row["step"] == steps for name, value in row.items() if name not in ("step", "clock")
   }
@@ -198,12 +202,13 @@ def _train(request: Any) -> None:
     go_on=options.get("continue", False),
     init_from=options.get("init-from"),
     allow=request.allow,
+    trust=request.trust,
   )
 
 
 def _sample(request: Any) -> None:
   options = request.options
-  it = experiment(request.config, allow=request.allow)
+  it = experiment(request.config, allow=request.allow, trust=request.trust)
   check_samples(it, options)
   out = options.get("out") or os.path.join(request.workdir, "samples.png" if _is_picture(it) else "samples.txt")
   if not out.endswith((".png", ".npz", ".txt", "/")):
@@ -215,7 +220,7 @@ def _sample(request: Any) -> None:
 
 
 def _evaluate(request: Any) -> None:
-  it = experiment(request.config, allow=request.allow)
+  it = experiment(request.config, allow=request.allow, trust=request.trust)
   seed = request.options.get("seed", 0)
   evaluation = metrics_of(it, seed=seed)
   if not evaluation.metrics:
@@ -228,7 +233,7 @@ def _evaluate(request: Any) -> None:
 
 
 def _encode(request: Any) -> None:
-  it, options = experiment(request.config, allow=request.allow), request.options
+  it, options = experiment(request.config, allow=request.allow, trust=request.trust), request.options
   if "encode" not in it.system.views:
     raise UsageError(f"system {it.config.system.name} has no view 'encode'; it has {', '.join(it.system.views)}")
   out = options.get("out") or os.path.join(request.workdir, "features.npz")
@@ -269,7 +274,7 @@ def _bench(request: Any) -> None:
     n = request.options["n"]
     answer(speed.table(speed.speeds(n), n))
     return
-  it = experiment(request.config, allow=request.allow)
+  it = experiment(request.config, allow=request.allow, trust=request.trust)
   report = benches.bench(
     it.system,
     it.data,

@@ -332,6 +332,17 @@ def test_w_does_not_know_the_length_of_a_latent(generator):
   np.testing.assert_allclose(mapping(5 * latent), mapping(latent), rtol=1e-4, atol=1e-5)
 
 
+def test_a_latent_and_its_labels_vector_are_normalised_together():
+  net, latent, labels = Mapping(3, depth=1, classes=2), _normal(1, 2, 4) * 7, jnp.array([1, 0])
+  variables = _start(net, latent, labels)
+  params = jax.tree.map(np.asarray, variables["params"])
+  x = np.concatenate([latent, params["label"]["embedding"][labels]], 1)
+  x = x / np.sqrt((x**2).mean(1, keepdims=True))
+  x = x @ params["EqualDense_0"]["kernel"] * 0.01 / np.sqrt(8)
+  wanted = np.sqrt(2) * np.where(x > 0, x, 0.2 * x)
+  np.testing.assert_allclose(_run(net, variables, latent, labels), wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_the_image_is_the_sum_of_those_of_each_size(generator):
   net, variables, latent = generator
   silent = jax.tree.map(jnp.zeros_like, variables["params"]["painter"]["image_1"])
@@ -375,19 +386,18 @@ def test_gradients_reach_every_parameter_of_the_critic_and_so_do_those_of_a_grad
   _none_is_zero({name: layer["kernel"] for name, layer in second["params"].items() if "kernel" in layer})
 
 
-@pytest.mark.parametrize("method", ["latent", "w", "each layer"])
+@pytest.mark.parametrize("method", ["w", "each layer"])
 def test_the_path_length_of_a_generator_is_finite_and_so_is_its_gradient(generator, method):
-  """By the latent; by w, as the paper has it; by a w for each layer, as a step of training has it."""
+  """By w, as the paper has it; by a w for each layer, as a step of training has it."""
   net, variables, latent = generator
-  if method != "latent":
-    latent = _run(net, variables, latent, method="mapping")
+  latent = _run(net, variables, latent, method="mapping")
   if method == "each layer":
     latent = jnp.tile(latent[:, None], (1, net.styles, 1))
 
   @jax.jit
   @jax.value_and_grad
   def cost(variables):
-    generate = lambda latent: net.apply(variables, latent, method="__call__" if method == "latent" else "synthesis")
+    generate = lambda latent: net.apply(variables, latent, method="synthesis")
     fake = generate(latent)
     critic, logits = (lambda x: (x.sum((1, 2, 3)), {})), jnp.zeros(3)
     round = Round(critic, fake, fake, logits, logits, styles=latent, synthesis=generate)
