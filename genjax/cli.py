@@ -50,7 +50,7 @@ OPTIONS: dict[str, dict[str, Callable[[str], Any]]] = {  # what a command takes 
   },
   "evaluate": {"seed": int, "step": step_or_best},
   "encode": {"out": str, "split": str, "step": step_or_best},
-  "bench": {"seconds": float, "json": bool},
+  "bench": {"seconds": float, "json": bool, "metrics": bool, "n": int},
   "study": {"seeds": int, "quiet": bool},
   "objectives": {},
   "convert": {"from": str, "net": str, "out": str},
@@ -162,6 +162,10 @@ def parse(argv: list[str]) -> Request:
     return _report(rest)
   known = {"config": str, "workdir": str, "allow": str, **OPTIONS[command]}
   given, overrides = _words(command, rest, known)
+  if command == "bench" and typed("--metrics", bool, given.pop("metrics", "false")):
+    return _bench_of_metrics(given, overrides)
+  if command == "bench" and "n" in given:
+    raise UsageError("bench takes --n beside --metrics; how many a config draws is config.train.samples")
   workdir = given.get("workdir") or _default_workdir(given.get("config"))
   config = load_config(given["config"]) if "config" in given else kept_config(workdir) if workdir else None
   if config is None:
@@ -176,6 +180,17 @@ def parse(argv: list[str]) -> Request:
   on_path(os.getcwd())
   options = {name: typed(f"--{name}", kind, given[name]) for name, kind in OPTIONS[command].items() if name in given}
   return Request(command, config, workdir, options, None if "config" in given else trust, trust)
+
+
+def _bench_of_metrics(given: dict[str, str], overrides: list[tuple[str, str]]) -> Request:
+  """`bench --metrics`, which trains nothing."""
+  other = [f"--{name}" for name in given if name != "n"] + [f"--config.{key}" for key, _ in overrides]
+  if other:
+    raise UsageError(f"bench --metrics takes no {other[0]}: it times comparisons of features, and takes --n")
+  n = typed("--n", int, given.get("n", "10000"))
+  if n < 2:
+    raise UsageError(f"--n {n}; use 2 or more")
+  return Request("bench", None, "", {"metrics": True, "n": n})
 
 
 def _allowed(words: str | None, overrides: list[tuple[str, str]]) -> frozenset[str]:

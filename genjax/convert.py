@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genjax.data.torch_file import read_torch
 from genjax.registry import UsageError, nearest, resolve
+from genjax.torch_file import read_torch
 
 RELEASED = ("resnet12", "conv4", "r2d2")  # names of such nets in a config
 LAYERS = {  # class of a net to its convolutions and their norms, in the order in which flax counts them

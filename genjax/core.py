@@ -26,6 +26,7 @@ VIEWS: Mapping[str, str] = {
   "encode": "(state, x) -> latents [B, ...]",
   "decode": "(state, latents) -> examples [B, ...]",
   "latents": "(state) -> ops.latents.Latents, a generator in two parts",
+  "classes": "(state) -> K of a conditional system: example i of a call of `sample` is of class i modulo K",
   "translate": "(state, x, to) -> x in the domain `to`, [B, ...]",
   "adapt": "(state, episodes) -> logits [E, m, K] of the queries",
   "stages": "(state) -> sequence of ops.canvas.Stage, what an image goes through",
@@ -103,6 +104,8 @@ class Metric(NamedTuple):
   measure: Callable[[Array, Mapping[str, Callable], State, Dataset], dict[str, Number]]  # key, views, state, data
   better: Mapping[str, Literal["lower", "higher", "neither"]]
   check: Callable[[Dataset], None] = lambda data: None  # ValueError where the data lack what `measure` needs
+  samples: int = 0  # how many it draws by metrics/generated.py, and what it keeps of them: "pixels", "features",
+  gathers: tuple[str, ...] = ()  # "logits", "moments"; metrics of an evaluation that want as many share one pass
 
 
 class Experiment(NamedTuple):

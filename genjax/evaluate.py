@@ -1,4 +1,4 @@
-"""Measures several metrics of one state, from one draw of samples.
+"""Measures several metrics of one state, from one draw of samples, which no longer exists whole (metrics/generated.py).
 
 The numbers of a section of config.metrics that is named after its metric keep their own names. The name of any other
 section is put before them: "validation": {"name": "error"} gives validation_error.
@@ -9,9 +9,8 @@ Checked  tests/test_run.py
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax
-
 from genjax.core import Array, Dataset, Metric, Number, State
+from genjax.metrics.samples import Samples
 
 
 class Evaluation(NamedTuple):
@@ -51,15 +50,10 @@ def measure(
   sample: Callable[[Array, State, int], Array] | None,
 ) -> dict[str, Number]:
   """All numbers of a state. `sample` is the compiled view; metrics that ask for as many samples share them."""
-  drawn: dict[tuple, Any] = {}
-
-  def remembered(key: Array, state: State, n: int) -> Any:
-    mark = (jax.random.key_data(key).tobytes(), id(state), n)
-    if mark not in drawn:
-      drawn[mark] = sample(key, state, n)
-    return drawn[mark]
-
-  shared = {**views, "sample": remembered} if sample is not None else dict(views)
+  gathers: dict[int, frozenset[str]] = {}
+  for metric in evaluation.metrics.values():
+    gathers[metric.samples] = gathers.get(metric.samples, frozenset()) | frozenset(metric.gathers)
+  shared = dict(views) if sample is None else {**views, "sample": Samples(sample, gathers)}
   numbers = {}
   for section, metric in evaluation.metrics.items():
     for name, number in metric.measure(key, shared, state, data).items():

@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 from genjax import workdir as workdirs
 from genjax.config import OTHERS, SECTIONS, kept_config
 from genjax.core import Batch, Experiment, Metric, State, System
-from genjax.evaluate import Evaluation
-from genjax.make import Maker, check_plain, check_range, checked, function_of, is_ours, make
+from genjax.evaluate import Evaluation, named
+from genjax.make import Maker, check_plain, check_range, checked, function_of, is_ours, make, parameters
 from genjax.registry import TRAIN, UsageError, load, origin
 from genjax.train.compiled import jit_sample
 
@@ -116,6 +116,24 @@ def metrics_of(it: Experiment, *, seed: int | None = None) -> Evaluation:
   return Evaluation(metrics, names, final)
 
 
+def refuse_best_of_test(it: Experiment, measured: Evaluation) -> None:
+  """Raises UsageError where the number that chooses a state is measured on the test split."""
+  best = it.config.train.get("best")
+  for key, metric in measured.metrics.items():
+    if best not in (named(measured, key, number) for number in metric.better):
+      continue
+    section = it.config.metrics[key]
+    function = function_of("metrics", {"name": measured.names[key]}, it.maker.allow, at=f"config.metrics.{key}")
+    default = parameters(function).get("split")
+    split = str(section.get("split", default.default if default else ""))
+    if split.partition("[")[0].strip() == "test":
+      raise UsageError(
+        f"config.train.best={best!r} is measured on split={split}: what chooses a state says nothing of it any more; "
+        f"choose by a section of its own, config.metrics.validation.name={measured.names[key]} with split=train[90%:], "
+        "while data.split=train[:90%]"
+      )
+
+
 def sampler(system: System, mesh: Any) -> Any:
   """The compiled view "sample", or None where the system has none."""
   view = system.views.get("sample")
@@ -175,10 +193,14 @@ def _of_another_run(trust: Collection[str]) -> Any:
     wrong = set(section.keys()) - {"run", "view", "step"}
     if wrong or "view" not in section:
       raise UsageError(f"{at} of another run takes run, view and step, and needs view; not {', '.join(sorted(wrong))}")
-    it, state, _ = opened(section["run"], section.get("step"), allow=trust)
+    it, state, step = opened(section["run"], section.get("step"), allow=trust)
     view = it.system.views.get(section["view"])
     if view is None:
       raise UsageError(f"{at}.view={section['view']!r}; the run's system has {', '.join(it.system.views)}")
-    return lambda *examples: view(state, *examples)
+    of_run = lambda *examples: view(state, *examples)
+    if kind == "extractor":  # for the card, and for metrics of logits
+      of_run.description = f"the view {section['view']} of {section['run']} at step {step}, not Inception"
+      of_run.logits = section["view"] == "classify"
+    return of_run
 
   return build

@@ -69,6 +69,8 @@ one step that is under way. sample, evaluate and encode only read, also beside a
 
   genjax evaluate --workdir runs/digits
   genjax evaluate --workdir runs/digits --config.metrics.frechet.samples=1000 --step 400
+  genjax evaluate --workdir runs/digits --config.metrics.prdc.samples=500 --config.metrics.kid.samples=500
+  genjax evaluate --workdir runs/digits --config.metrics.fid.weights=pt_inception-2015-12-05-6726825d.pth
   genjax evaluate --config metaoptnet_miniimagenet --config.data.path=miniImageNet --config.net.weights=resnet12.npz \\
     --step 0                                                         # converted weights, without training
 
@@ -89,9 +91,12 @@ one step that is under way. sample, evaluate and encode only read, also beside a
 
   genjax bench --config winn_digits
   genjax bench --config winn_digits --seconds 30 --json > bench.json
+  genjax bench --metrics --n 10000                                   # FID, KID, PRDC ... of given features; no config
 
 {_CONFIG}  --seconds     of measuring for each part (default 10)
   --json        JSON instead of a table
+  --metrics     times the metrics of features, not a config
+  --n           with --metrics: features on each side (default 10000)
 """,
   "study": """genjax study NAME: trains what an experiment needs, measures it, leaves a table and a picture.
 

@@ -63,7 +63,7 @@ def make(
   """
   at = at or f"config.{kind}"
   for key, build in maker.special.items():
-    if key in section:
+    if key in section and not _takes(key, kind, section, maker, at):
       return build(section, kind, at)
   function = function_of(kind, section, maker.allow, at=at)
   call = arguments(function, section, maker, at=at, beside=beside)
@@ -77,6 +77,11 @@ def make(
     if is_ours(function):
       raise
     raise UsageError(f"{at}: {origin(error)}") from error
+
+
+def _takes(key: str, kind: str, section: Mapping[str, Any], maker: Maker, at: str) -> bool:
+  """Whether the function that a section names has an argument of this name, so that nothing else is meant."""
+  return "name" in section and key in parameters(function_of(kind, section, maker.allow, at=at))
 
 
 def function_of(kind: str, section: Mapping[str, Any], allow: Collection[str] | None = None, *, at: str) -> Callable:

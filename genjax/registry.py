@@ -93,11 +93,25 @@ OPTIMIZERS = {name: f"genjax.systems.optimizers:{name}" for name in ("adam", "rm
 METRICS = {
   "frechet": "genjax.metrics.frechet:frechet",
   "frechet_anchors": "genjax.metrics.frechet:frechet_anchors",
+  "fid": "genjax.metrics.fid:fid",
+  "fid_infinity": "genjax.metrics.fid:fid_infinity",
+  "intra_fid": "genjax.metrics.fid:intra_fid",
+  "kid": "genjax.metrics.kid:kid",
+  "inception_score": "genjax.metrics.inception_score:inception_score",
+  "mode_score": "genjax.metrics.mode_score:mode_score",
+  "prdc": "genjax.metrics.prdc:prdc",
+  "sliced_wasserstein": "genjax.metrics.sliced_wasserstein:sliced_wasserstein",
+  "two_sample": "genjax.metrics.two_sample:two_sample",
   "copies": "genjax.metrics.copies:copies",
   "error": "genjax.metrics.classification:error",
   "modes": "genjax.metrics.modes:modes",
   "few_shot": "genjax.metrics.few_shot:few_shot",
   "log_prob": "genjax.metrics.likelihood:log_prob",
+}
+EXTRACTORS = {
+  "classifier": "genjax.metrics.features:classifier",
+  "random": "genjax.metrics.features:random",
+  "inception": "genjax.metrics.inception:inception",
 }
 SAMPLES = {"canvas": "genjax.ops.canvas:canvases"}
 TRAIN = "genjax.train.loop:train"  # its arguments are the keys of the section train
@@ -121,6 +135,7 @@ KINDS: dict[str, Mapping[str, str] | str] = {
   "optimizer": OPTIMIZERS,
   "objective": _OBJECTIVES,
   "metrics": METRICS,
+  "extractor": EXTRACTORS,
   "sample": SAMPLES,
 }
 

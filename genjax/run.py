@@ -17,9 +17,18 @@ from ml_collections import ConfigDict
 from genjax import workdir as workdirs
 from genjax.core import Experiment, named_key
 from genjax.evaluate import Evaluation, better, cards, in_training, measure
-from genjax.experiment import Allow, experiment, join_hosts, metrics_of, sampler, starting_from
+from genjax.experiment import (
+  Allow,
+  experiment,
+  join_hosts,
+  metrics_of,
+  refuse_best_of_test,
+  sampler,
+  starting_from,
+)
 from genjax.make import Maker, arguments
 from genjax.metrics.figure import draw
+from genjax.metrics.generated import batches
 from genjax.registry import UsageError
 from genjax.samples import check as check_samples
 from genjax.samples import samples, write
@@ -63,6 +72,7 @@ def train(
   it = experiment(config, allow=allow, trust=trust)
   evaluation = metrics_of(it)
   logged = in_training(evaluation)
+  refuse_best_of_test(it, logged)
   sample = sampler(it.system, make_mesh())
   values = lambda key, state: {
     name: number.value for name, number in measure(logged, key, state, it.data, it.system.views, sample).items()
@@ -121,11 +131,11 @@ def summary_of(it: Experiment, evaluation: Evaluation, state: Any, workdir: str 
   if curve:
     summary["median_of_last_three_frechet"] = float(np.median([value for _, value in curve[-3:]]))
   if "frechet" in numbers and jax.process_index() == 0:
-    n = numbers["frechet"].card.generated
+    n, real = numbers["frechet"].card.generated, it.data.split(it.facts["train_split"]).examples["image"]
     draw(
       os.path.join(workdir, "figure.png"),
-      np.asarray(sample(key, state, n)),
-      it.data.split(it.facts["train_split"]).examples["image"],
+      next(batches(sample, key, state, n, real)),  # the first of those that were measured
+      real,
       curve,
       {name.removeprefix("anchors_"): one.value for name, one in numbers.items() if name.startswith("anchors_")},
       numbers["frechet"],
@@ -258,6 +268,12 @@ def encoded(it: Experiment, state: Any, examples: Mapping[str, np.ndarray], *, b
 
 
 def _bench(request: Any) -> None:
+  if request.options.get("metrics"):
+    from genjax.metrics import speed
+
+    n = request.options["n"]
+    answer(speed.table(speed.speeds(n), n))
+    return
   it = experiment(request.config, allow=request.allow, trust=request.trust)
   report = benches.bench(
     it.system,

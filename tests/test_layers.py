@@ -35,7 +35,7 @@ MAY_IMPORT = {  # layer -> layers, besides itself
   "studies": (*LOWER, "make", "run"),
 }
 TOP = {  # file of genjax/ -> its layer
-  "core": ("core",),
+  "core": ("core", "torch_file"),  # of numpy alone: weights are read by whoever needs them
   "make": ("make", "ranges", "registry", "config", "help"),
   "cli": ("cli",),
   "run": ("run", "experiment", "evaluate", "samples", "workdir", "convert", "__init__"),

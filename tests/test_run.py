@@ -39,7 +39,16 @@ SMALL = {
   "metrics.copies.samples": 80,
   "metrics.anchors.samples": 80,
 }
+CHOSEN = {  # a validation split chooses the state
+  "data.split": "train[:80%]",
+  "metrics.validation.name": "kid",
+  "metrics.validation.split": "train[80%:]",
+  "metrics.validation.samples": 80,
+  "metrics.validation.subsets": 5,
+  "train.best": "validation_kid",
+}
 WORDS = [f"--config.{key}={value}" for key, value in SMALL.items()]
+CHOOSING = [f"--config.{key}={value}" for key, value in CHOSEN.items()]
 
 
 def small_config(**more):
@@ -51,7 +60,7 @@ def small_config(**more):
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
   path = tmp_path_factory.mktemp("run")
-  assert main(["train", "--config", "winn_digits", "--workdir", str(path), "--quiet", *WORDS]) == 0
+  assert main(["train", "--config", "winn_digits", "--workdir", str(path), "--quiet", *WORDS, *CHOOSING]) == 0
   return path
 
 
@@ -69,15 +78,27 @@ def test_every_final_number_has_its_card(workdir):
   assert "cores" in summary["hardware"]["cpu"]
   assert summary["versions"]["jax"] == jax.__version__
   assert {"frechet", "copies", "diversity", "anchors_real", "anchors_noise"} <= set(summary["metrics"])
-  for number in summary["metrics"].values():
+  for name, number in summary["metrics"].items():
     assert np.isfinite(number["value"])
     assert number["card"]["generated"] == 80
-    assert number["card"]["split"].endswith("digits/test")
+    assert number["card"]["split"].endswith("digits/train[80%:]" if "validation" in name else "digits/test")
   rows = list(map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines()))
   values = [row["eval/frechet"] for row in rows if "eval/frechet" in row]
   assert len(values) == 2
   assert not any("eval/anchors_real" in row for row in rows)  # final: measured at the end only
   assert summary["median_of_last_three_frechet"] == pytest.approx(np.median(values))
+
+
+def test_the_state_that_a_kernel_distance_to_a_validation_split_chose_is_kept(workdir, capsys):
+  rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+  kid = {row["step"]: row["eval/validation_kid"] for row in rows if "eval/validation_kid" in row}
+  summary = json.loads((workdir / "summary.json").read_text())
+  assert (summary["chosen_by"], summary["best_step"]) == ("validation_kid", min(kid, key=kid.get))
+  assert len(kid) == 2
+  words = ["--config.train.best=frechet", "--workdir", str(workdir / "other"), "--config", "winn_digits"]
+  assert main(["train", *words]) == 2
+  assert "config.train.best='frechet' is measured on split=test" in capsys.readouterr().err
+  assert not (workdir / "other").exists()
 
 
 def test_a_finished_run_starts_again_without_training_and_without_its_config(workdir, capsys):
@@ -89,7 +110,7 @@ def test_a_finished_run_starts_again_without_training_and_without_its_config(wor
 
 def test_another_config_is_refused_with_the_difference(workdir, capsys):
   before = (workdir / "config.json").read_text()
-  words = [*WORDS, "--config.optimizer.learning_rate=0.5", "--config.seed=9"]
+  words = [*WORDS, *CHOOSING, "--config.optimizer.learning_rate=0.5", "--config.seed=9"]
   assert main(["train", "--config", "winn_digits", "--workdir", str(workdir), *words]) == 2
   line = capsys.readouterr().err
   assert "config.optimizer.learning_rate is 0.0003 there and 0.5 here" in line

@@ -19,6 +19,7 @@ from genjax.core import Number
 QUANTISATION = "8 bit: round((x + 1) * 127.5)"
 _DISTRIBUTION = "genjax-vision"
 _WHAT = ("subject", "seed", "warning")  # what was measured, and what follows from the rest; every other field is how
+_NONE_IS_ONE_WAY = ("attack", "extractor", "extractor_sha256", "quantisation")  # of these, None is a way to measure
 
 
 def genjax_version() -> str:
@@ -81,10 +82,11 @@ def differences(a: Card, b: Card) -> tuple[str, ...]:
   """Names of the fields in which two measurements differ.
 
   Subject and seed are what is being compared, and a warning follows from the numbers: they do not count. A field that
-  is None on one side does not apply there.
+  is None on one side does not apply there, unless None says how it was measured: without an attack, in pixels.
   """
   pairs = ((f.name, getattr(a, f.name), getattr(b, f.name)) for f in fields(Card) if f.name not in _WHAT)
-  return tuple(name for name, x, y in pairs if x != y and x is not None and y is not None)
+  counts = lambda name, x, y: name in _NONE_IS_ONE_WAY or (x is not None and y is not None)
+  return tuple(name for name, x, y in pairs if x != y and counts(name, x, y))
 
 
 def compare(a: Number, b: Number, *, force: bool = False) -> float:

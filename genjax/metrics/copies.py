@@ -20,6 +20,7 @@ import numpy as np
 
 from genjax.core import Array, Dataset, Metric, Number, Split, State
 from genjax.metrics.card import Card, digest
+from genjax.metrics.generated import gathered
 from genjax.metrics.nearest import nearest
 from genjax.metrics.pixels import as_uint8, paired
 from genjax.metrics.real import once, train_and_held_out
@@ -92,7 +93,8 @@ def copies(
 
   def measure(key: Array, views: Mapping[str, Callable], state: State, data: Dataset) -> dict[str, Number]:
     reference, digest_of_all = opened(data)
-    pixels = paired(views["sample"](key, state, samples), reference.train, name="generated images")
+    wants = frozenset({"pixels"})
+    pixels = gathered(views["sample"], key, state, samples, real=reference.train, wants=wants).pixels
     result = copies_among(pixels, reference)
     card = lambda metric: Card(
       metric=metric,
@@ -111,7 +113,7 @@ def copies(
   def check(data: Dataset) -> None:
     images(data)
 
-  return Metric(("sample",), measure, _BETTER, check)
+  return Metric(("sample",), measure, _BETTER, check, samples, ("pixels",))
 
 
 def _opened(train: Split, held_out: Split, n: int, seed: int) -> tuple[Real, str]:

@@ -9,13 +9,9 @@ Shapes   N images [N, H, W, C], uint8 or float in [-1, 1]; features [N, 64] floa
 Checked  tests/metrics/test_extractor.py: at least 98 % on held-out digits, same digest twice, cache hit, corrupt cache.
 """
 
-import json
 import logging
 import os
-import tempfile
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +25,7 @@ from genjax.core import Array
 from genjax.metrics import classifier
 from genjax.metrics.card import digest
 from genjax.metrics.pixels import as_uint8
+from genjax.metrics.stored import content, kept
 from genjax.ops.augment import to_unit
 
 _BATCH_PIXELS = 1 << 18  # pixels of one forward pass: some 50 MB of activations
@@ -67,6 +64,11 @@ class Extractor:
   def logits(self, images: Any) -> np.ndarray:
     """Logits [N, classes] float32 of the same; of no meaning if `kind` is "random"."""
     return self._forward(images)[0]
+
+  def outputs(self, images: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Features and logits of one forward pass; no logits if `kind` is "random"."""
+    logits, features = self._forward(images)
+    return features / np.float32(self.scale), logits if self.kind == "classifier" else None
 
   def _forward(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
     pixels = as_uint8(images)
@@ -111,18 +113,18 @@ def train_extractor(
     "recipe": classifier.RECIPE, "data": digest(images, labels), "classes": classes, "seed": seed, "steps": steps,
     "batch": batch, "learning_rate": learning_rate, "width": width, "jax": jax.__version__,
   }  # fmt: skip
-  path = _cache_path(recipe, cache)
-  stored = _load(path)
-  if stored is None:
+
+  def make() -> dict[str, np.ndarray]:
     started = time.perf_counter()
     key = jax.random.key(seed)
     params, losses = classifier.trained(net, key, images, jnp.asarray(labels), steps, batch, learning_rate)
     losses = np.asarray(losses)
     if not np.isfinite(losses).all():
       raise ValueError(f"the extractor's loss is not finite from step {int(np.argmin(np.isfinite(losses)))} on")
-    stored = _scaled(net, params, images)
     _log.info("trained the metric's classifier of %s in %.1f s", data_name, time.perf_counter() - started)
-    _save(path, stored, recipe)
+    return _scaled(net, params, images)
+
+  stored = kept("extractor", recipe, make, cache=cache)
   description = f"{classifier.FEATURES} features of a small classifier trained on {data_name}, not Inception"
   extractor = _extractor(net, stored, images.shape[1:], "classifier", description)
   if held_out_images is None or held_out_labels is None:
@@ -178,23 +180,30 @@ class FunctionExtractor:
     apply: images [B, H, W, C] uint8 -> [B, D] float32, compiled.
     description: what it is, for the card.
     digest: sha256 that identifies the function.
+    gives_logits: whether the features are logits of classes.
   """
 
   apply: Callable[[Array], Array]
   description: str
   digest: str
+  gives_logits: bool = False
 
   def features(self, images: Any) -> np.ndarray:
     """Features [N, D] float32 of images [N, H, W, C], uint8 or float in [-1, 1] (rounded to 8 bit first)."""
     return _in_batches(self.apply, as_uint8(images))
+
+  def outputs(self, images: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """The features, and the same as logits where the function gives logits."""
+    features = self.features(images)
+    return features, features if self.gives_logits else None
 
 
 def function_extractor(function: Callable[[Array], Array], images: np.ndarray) -> FunctionExtractor:
   """The features that a function gives, for example the view `encode` or `classify` of another run.
 
   Args:
-    function: images [B, H, W, C] float32 in [-1, 1] -> [B, ...]; traceable. Its attributes `description` and `digest`
-      are used where it has them.
+    function: images [B, H, W, C] float32 in [-1, 1] -> [B, ...]; traceable. Its attributes `description`, `digest` and
+      `logits` (True: it gives class logits) are used where it has them.
     images: [N, H, W, C] uint8; the function's features of the first ones are its digest where it has none of its own.
 
   Raises:
@@ -213,7 +222,7 @@ def function_extractor(function: Callable[[Array], Array], images: np.ndarray) -
 
   description = getattr(function, "description", "features of a net of another run, not Inception")
   known = getattr(function, "digest", None) or digest(_in_batches(apply, as_uint8(images[:_PROBES])))
-  return FunctionExtractor(apply, description, known)
+  return FunctionExtractor(apply, description, known, bool(getattr(function, "logits", False)))
 
 
 def _in_batches(function: Callable[[np.ndarray], Any], pixels: np.ndarray) -> Any:
@@ -240,7 +249,7 @@ def _checked(images, labels, classes: int, name: str) -> tuple[np.ndarray, np.nd
 
 def _extractor(net, stored: dict[str, np.ndarray], size, kind, description, accuracy=None) -> Extractor:
   params = flax.traverse_util.unflatten_dict({k: v for k, v in stored.items() if k != "scale"}, sep="/")
-  return Extractor(net, params, float(stored["scale"]), size, kind, description, _digest(stored), accuracy)
+  return Extractor(net, params, float(stored["scale"]), size, kind, description, content(stored), accuracy)
 
 
 def _scaled(net: classifier.Classifier, params: Any, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -249,46 +258,3 @@ def _scaled(net: classifier.Classifier, params: Any, images: np.ndarray) -> dict
   scale = np.sqrt(bare.features(images).astype(np.float64).var(axis=0).mean())
   flat = flax.traverse_util.flatten_dict(jax.device_get(params), sep="/")
   return {**flat, "scale": np.float64(scale if scale > 0 else 1.0)}
-
-
-def _digest(stored: dict[str, np.ndarray]) -> str:
-  return digest(*(part for name in sorted(stored) for part in (np.array(name), np.asarray(stored[name]))))
-
-
-def _cache_path(recipe: dict[str, Any], cache: str | os.PathLike | None) -> str:
-  home = os.path.join(os.path.expanduser("~"), ".cache", "genjax")
-  folder = os.fspath(cache) if cache is not None else os.environ.get("GENJAX_CACHE") or home
-  key = digest(np.array(json.dumps(recipe, sort_keys=True)))
-  return os.path.join(folder, "extractors", f"{key[:32]}.npz")
-
-
-def _load(path: str) -> dict[str, np.ndarray] | None:
-  """What `_save` wrote, or None if there is nothing or it is damaged (which is logged)."""
-  try:
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaks what it cannot read
-      stored = {name: archive[name] for name in archive.files}
-    stored.pop("recipe", None)
-    if str(stored.pop("digest")) != _digest(stored):
-      raise ValueError("the contents do not match their digest")
-    return stored
-  except FileNotFoundError:
-    return None
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-    _log.warning("the cached extractor %s is damaged (%s); training it again", path, error)
-    return None
-
-
-def _save(path: str, stored: dict[str, np.ndarray], recipe: dict[str, Any]) -> None:
-  """Writes beside `path` and renames, so that no reader sees half a file; a cache that cannot be written is logged."""
-  try:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), suffix=".tmp")
-    try:
-      with os.fdopen(handle, "wb") as file:
-        np.savez(file, **stored, digest=np.array(_digest(stored)), recipe=np.array(json.dumps(recipe)))
-      os.replace(temporary, path)
-    except BaseException:
-      os.unlink(temporary)
-      raise
-  except OSError as error:
-    _log.warning("the extractor was not cached in %s (%s); the next start trains it again", path, error)

@@ -13,37 +13,19 @@ Checked  tests/metrics/test_samples.py: noise, pixel Gaussian and real images co
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 
-from genjax.core import Array, Dataset, Metric, Number, Split, State
-from genjax.metrics.card import Card, digest
-from genjax.metrics.extractor import function_extractor, make_extractor
-from genjax.metrics.pixels import as_uint8, paired
-from genjax.metrics.real import name_of, once, train_and_held_out
+from genjax.core import Array, Dataset, Metric, Number, State
+from genjax.metrics.features import Features, Real, Recipe, Value, card_of, feature_metric, real_of, space
+from genjax.metrics.generated import moments_of
+from genjax.metrics.pixels import as_uint8
+from genjax.metrics.real import once
 from genjax.ops.frechet import Moments, frechet_between
 
 _BLOCK = 1024
 _LOG = logging.getLogger("genjax")
-
-
-class Features(Protocol):
-  """What a Frechet distance asks of an extractor, whichever net is behind it."""
-
-  description: str  # for the card
-  digest: str  # sha256 of the net's parameters
-
-  def features(self, images: Any) -> np.ndarray:
-    """[N, H, W, C] to [N, D]."""
-
-
-class Reference(NamedTuple):
-  """Held-out images as a Frechet distance needs them."""
-
-  moments: Moments
-  split: str
-  digest: str
 
 
 # The metrics of a config ----------------------------------------------------------------------------------------------
@@ -54,7 +36,7 @@ def frechet(
   split: str = "test",
   samples: int = 500,
   train_split: str = "train",
-  extractor: Features | Callable | None = None,
+  extractor: Features | Recipe | Callable | None = None,
   extractor_seed: int = 0,
   seed: int | None = None,
   ema: bool | None = None,
@@ -65,26 +47,26 @@ def frechet(
     split: the reference, images that training does not see.
     samples: number of samples; distances of other numbers do not compare.
     train_split: what the extractor is trained on.
-    extractor: what gives the features: `Features`, or a function of images [B, H, W, C] float32 in [-1, 1], such as a
-      view of another run. None: a small classifier that is trained on the training split, or random features where the
-      data have no labels.
+    extractor: what gives the features: a row of the registry ("classifier", "random", "inception"), `Features`, or a
+      function of images [B, H, W, C] float32 in [-1, 1], such as a view of another run. None: a small classifier that
+      is trained on the training split, or random features where the data have no labels.
     extractor_seed: of that classifier; runs compare only under one.
     seed: of the samples, for the card.
     ema: whether the samples come from averaged weights, for the card.
   """
-  _check_settings(samples, extractor)
-  images = once(lambda data: _images(data, train_split, split))
-  opened = once(lambda data: _opened(data, *images(data), extractor, extractor_seed))
-
-  def measure(key: Array, views: Mapping[str, Callable], state: State, data: Dataset) -> dict[str, Number]:
-    real = opened(data)
-    pixels = paired(views["sample"](key, state, samples), real.train, name="generated images")
-    return {"frechet": distance(real.extractor, pixels, real.reference, ema=ema, seed=seed)}
-
-  def check(data: Dataset) -> None:
-    _check_sides(images(data)[0], extractor)
-
-  return Metric(("sample",), measure, {"frechet": "lower"}, check)
+  return feature_metric(
+    lambda drawn, real: {"frechet": value_of("frechet", drawn.moments, real.moments)},
+    {"frechet": "lower"},
+    wants="moments",
+    split=split,
+    samples=samples,
+    train_split=train_split,
+    extractor=extractor,
+    extractor_seed=extractor_seed,
+    seed=seed,
+    ema=ema,
+    what="a Frechet distance",
+  )
 
 
 def frechet_anchors(
@@ -92,7 +74,7 @@ def frechet_anchors(
   split: str = "test",
   samples: int = 500,
   train_split: str = "train",
-  extractor: Features | Callable | None = None,
+  extractor: Features | Recipe | Callable | None = None,
   extractor_seed: int = 0,
   anchor_seed: int = 0,
 ) -> Metric:
@@ -104,78 +86,34 @@ def frechet_anchors(
     split, samples, train_split, extractor, extractor_seed: see `frechet`; give both metrics the same.
     anchor_seed: of the choice of training images, the Gaussian and the noise.
   """
-  _check_settings(samples, extractor)
-  images = once(lambda data: _images(data, train_split, split))
+  if samples < 2:
+    raise ValueError(f"samples {samples}; a Frechet distance takes two at least, and some hundreds to say anything")
+  it = space(split, train_split, extractor, extractor_seed)
 
   @once
   def remembered(data: Dataset) -> dict[str, Number]:
-    real = _opened(data, *images(data), extractor, extractor_seed)
-    return anchors(real.extractor, real.train, real.reference, n=samples, seed=anchor_seed)
+    real, train = it.opened(data)
+    return anchors(real.extractor, train, real, n=samples, seed=anchor_seed)
 
   def measure(key: Array, views: Mapping[str, Callable], state: State, data: Dataset) -> dict[str, Number]:
     del key, views, state
     return dict(remembered(data))
 
-  def check(data: Dataset) -> None:
-    _check_sides(images(data)[0], extractor)
-
-  return Metric((), measure, dict.fromkeys(("real", "pixel_gaussian", "noise"), "neither"), check)
-
-
-class _Opened(NamedTuple):
-  extractor: Features
-  reference: Reference
-  train: np.ndarray
-
-
-def _opened(data: Dataset, train: Split, held_out: Split, extractor: Features | Callable | None, seed: int) -> _Opened:
-  images = train.examples["image"]
-  if extractor is None:
-    extractor = make_extractor(
-      train.examples, held_out.examples, classes=data.facts.get("classes"), data_name=name_of(data, train), seed=seed
-    )
-  elif callable(extractor) and not hasattr(extractor, "features"):
-    extractor = function_extractor(extractor, images)
-  return _Opened(extractor, reference(extractor, held_out.examples["image"], split=held_out.name), images)
-
-
-def _check_settings(samples: int, extractor: Features | Callable | None) -> None:
-  if samples < 2:
-    raise ValueError(f"samples {samples}; a Frechet distance takes two at least, and some hundreds to say anything")
-  complete = all(hasattr(extractor, name) for name in ("features", "description", "digest"))
-  if not (extractor is None or complete or callable(extractor)):
-    raise ValueError(f"extractor {extractor!r}; wanted metrics.frechet.Features, or a function of images")
-
-
-def _check_sides(train: Split, extractor: Features | Callable | None) -> None:
-  """Raises ValueError for points, of which this file's own extractors make no features."""
-  height, width = train.examples["image"].shape[1:3]
-  if extractor is None and min(height, width) < 2:
-    raise ValueError(f"{train.name} has images of {height}x{width}; a Frechet distance needs 2x2, or an extractor")
-
-
-def _images(data: Dataset, train_split: str, split: str) -> tuple[Split, Split]:
-  """Training and held-out images, with labels where the data have classes. Raises ValueError."""
-  both = train_and_held_out(data, train_split, split)
-  for real in both:
-    if (data.facts.get("classes") or 0) > 1 and real.examples.get("label") is None:
-      raise ValueError(f"{real.name} has no labels, though the data have {data.facts['classes']} classes")
-  return both
+  return Metric((), measure, dict.fromkeys(("real", "pixel_gaussian", "noise"), "neither"), it.check)
 
 
 # Distances ------------------------------------------------------------------------------------------------------------
 
 
-def reference(extractor: Features, images: Any, *, split: str) -> Reference:
-  """Moments of held-out images [N, H, W, C] in the extractor's features; `split` names them on the card."""
-  pixels = as_uint8(images, name="reference images")
-  return Reference(_moments(extractor, pixels), split, digest(pixels))
+def reference(extractor: Features, images: Any, *, split: str) -> Real:
+  """Held-out images [N, H, W, C] in the extractor's features; `split` names them on the card."""
+  return real_of(extractor, images, split=split)
 
 
 def distance(
   extractor: Features,
   generated: Any,
-  reference: Reference,
+  reference: Real,
   *,
   subject: str = "samples",
   ema: bool | str | None = None,
@@ -193,34 +131,27 @@ def distance(
   pixels = as_uint8(generated, name="generated images")
   if len(pixels) < 2:
     raise ValueError("a Frechet distance of 1 image; it takes two at least, and some hundreds to say anything")
-  moments = _moments(extractor, pixels)
-  card = Card(
-    metric="frechet",
-    subject=subject,
-    extractor=extractor.description,
-    extractor_sha256=extractor.digest,
-    generated=len(pixels),
-    reference=reference.moments.count,
-    split=reference.split,
-    data_digest=reference.digest,
-    ema=ema,
-    seed=seed,
-    warning=_too_few(moments.count, reference.moments.count, len(moments.mean)),
-  )
-  if card.warning:
-    _warn(card.warning)
-  return Number(frechet_between(moments, reference.moments), card)
+  value = value_of("frechet", moments_of(extractor.features(pixels)), reference.moments)
+  return Number(value.value, card_of(value, reference, len(pixels), subject=subject, ema=ema, seed=seed))
 
 
-def _too_few(generated: int, real: int, features: int) -> str | None:
-  """A line where a covariance is singular: of n images its rank is n - 1 at most."""
+def value_of(metric: str, of_samples: Moments, of_real: Moments) -> Value:
+  """The distance of two sets of features by their moments, before it has its card."""
+  warning = too_few(metric, of_samples.count, of_real.count, len(of_samples.mean))
+  return Value(frechet_between(of_samples, of_real), metric, warning)
+
+
+def too_few(metric: str, generated: int, real: int, features: int) -> str | None:
+  """A line, once in the log, where a covariance is singular: of n images its rank is n - 1 at most."""
   few = [f"{count} {name}" for count, name in ((generated, "generated"), (real, "reference")) if count <= features]
   if not few:
     return None
-  return (
-    f"frechet of {' and '.join(few)} images in {features} features: their covariance is singular and the distance says "
-    f"more of their number than of them; use more than {features}, some hundreds at least"
+  warning = (
+    f"{metric} of {' and '.join(few)} images in {features} features: their covariance is singular and the distance "
+    f"says more of their number than of them; use more than {features}, some hundreds at least"
   )
+  _warn(warning)
+  return warning
 
 
 @functools.cache
@@ -229,9 +160,7 @@ def _warn(warning: str) -> None:
   _LOG.warning("%s", warning)
 
 
-def anchors(
-  extractor: Features, train: np.ndarray, reference: Reference, *, n: int, seed: int = 0
-) -> dict[str, Number]:
+def anchors(extractor: Features, train: np.ndarray, reference: Real, *, n: int, seed: int = 0) -> dict[str, Number]:
   """Distances to read others against: "real", "pixel_gaussian", "noise", n images each against the same reference.
 
   Args:
@@ -271,8 +200,3 @@ def pixel_gaussian(rng: np.random.Generator, train: np.ndarray, n: int) -> np.nd
     drawn += rng.standard_normal((n, len(block))) @ block
   images = mean + drawn / np.sqrt(len(train) - 1)
   return np.clip(np.round(images), 0, 255).astype(np.uint8).reshape(n, *train.shape[1:])
-
-
-def _moments(extractor: Features, pixels: np.ndarray) -> Moments:
-  features = extractor.features(pixels)
-  return Moments.empty(features.shape[1]).update(features)

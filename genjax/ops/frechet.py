@@ -1,8 +1,11 @@
 """Frechet distance between two Gaussians, and the streaming moments it is computed from.
 
 Papers   Dowson and Landau 1982 (the formula); FID: Heusel et al. 2017, arXiv:1706.08500;
-         merging moments: Chan, Golub and LeVeque 1983.
-Departs  The trace term is a sum of singular values (see `frechet_distance`), no matrix root: nothing complex, no jitter
+         merging moments: Chan, Golub and LeVeque 1983;
+         infinitely many samples: Chong and Forsyth 2020, arXiv:1911.07023.
+Departs  The trace term is a sum of singular values (see `frechet_distance`), no matrix root: nothing complex,
+         no jitter.
+         Chong and Forsyth draw samples by Sobol sequences as well; here they are drawn as always.
 Shapes   n examples, d features. features [n, d]; mean [d]; covariance [d, d].
 Notes    float64 numpy on the host, not jax: jax runs without x64 here, and float32 covariances lose small distances.
 Checked  tests/ops/test_frechet.py: closed forms, scipy's sqrtm, rank-deficient covariances, data at offset 1e3.
@@ -11,6 +14,8 @@ Checked  tests/ops/test_frechet.py: closed forms, scipy's sqrtm, rank-deficient 
 from typing import NamedTuple
 
 import numpy as np
+
+_SMALLEST_PIVOT = 1e-5  # of the largest, squared well above rounding: of a Cholesky factor that is trusted
 
 
 class Moments(NamedTuple):
@@ -100,19 +105,71 @@ def frechet_distance(
     raise ValueError(f"means and covariances have shapes {came}; they must be [d], [d, d], [d], [d, d] with one d")
   if not all(np.isfinite(x).all() for x in (mean_a, mean_b, covariance_a, covariance_b)):
     raise ValueError("a mean or covariance holds NaN or Inf; look at the features it was computed from")
-  overlap = np.linalg.svd(_factor(covariance_a).T @ _factor(covariance_b), compute_uv=False).sum()
   squared_shift = np.sum((mean_a - mean_b) ** 2)
+  overlap = _overlap(_factor(covariance_a), _factor(covariance_b))
   return float(max(0.0, squared_shift + np.trace(covariance_a) + np.trace(covariance_b) - 2.0 * overlap))
 
 
 def frechet_between(a: Moments, b: Moments) -> float:
   """Frechet distance of the Gaussians that two sets of features have, covariances with ddof 1."""
-  return frechet_distance(a.mean, a.covariance(), b.mean, b.covariance())
+  if a.mean.shape != b.mean.shape:
+    raise ValueError(f"moments of {a.mean.shape[0]} and of {b.mean.shape[0]} features have no distance")
+  # As `frechet_distance`, with no more than two matrices beside the moments at a time.
+  traces = [np.trace(one.m2) / (one.count - 1) for one in (a, b) if one.count > 1]
+  factors = [_factor(one.covariance()) for one in (a, b)]
+  return float(max(0.0, np.sum((a.mean - b.mean) ** 2) + sum(traces) - 2.0 * _overlap(*factors)))
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+  """tr (A^1/2 B A^1/2)^1/2 by factors of A and B."""
+  return float(np.linalg.svd(a.T @ b, compute_uv=False).sum())
+
+
+class Extrapolated(NamedTuple):
+  """distance: at 1 / n = 0. sizes, distances: the points of the line [points]."""
+
+  distance: float
+  sizes: np.ndarray
+  distances: np.ndarray
+
+
+def frechet_at_infinity(
+  features: np.ndarray, reference: Moments, *, points: int = 15, least: int | None = None, seed: int = 0
+) -> Extrapolated:
+  """The Frechet distance that infinitely many samples would have: the distances of n of them, a line in 1 / n.
+
+  Args:
+    features: [N, d] of samples.
+    reference: moments of the real images; the bias by their own number stays.
+    points: distances of the line, of n in equal steps from `least` to N, each of samples drawn anew from the N.
+    least: None: a tenth of N, at least 2 d where N allows it; with fewer than d the distances lie on no line.
+    seed: of the choice of samples.
+  """
+  features, d = np.asarray(features), np.shape(features)[-1]
+  whole = len(features)
+  least = max(whole // 10, min(2 * d, whole // 2), 2) if least is None else least
+  if not 2 <= least < whole or points < 2:
+    raise ValueError(f"{points} sizes from {least} to {whole} samples; use two sizes at least, from 2 to below {whole}")
+  sizes = np.unique(np.linspace(least, whole, points).astype(int))
+  rng = np.random.default_rng(seed)
+  subsets = (features[rng.permutation(whole)[:size]] for size in sizes)
+  distances = np.array([frechet_between(Moments.empty(d).update(rows), reference) for rows in subsets])
+  slope, distance = np.polyfit(1 / sizes, distances, 1)
+  del slope
+  return Extrapolated(float(distance), sizes, distances)
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
   """F [d, rank] with F F^T = covariance; eigenvalues within rounding of 0 are clamped to 0 and dropped."""
-  values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+  covariance = covariance + covariance.T
+  covariance *= 0.5
+  try:  # a tenth of the time, where no eigenvalue is near 0
+    lower = np.linalg.cholesky(covariance)
+    if lower.size and np.diagonal(lower).min() > _SMALLEST_PIVOT * np.diagonal(lower).max():
+      return lower
+  except np.linalg.LinAlgError:
+    pass
+  values, vectors = np.linalg.eigh(covariance)
   largest = max(float(np.abs(values).max(initial=0.0)), 0.0)
   rounding = values.size * np.finfo(np.float64).eps * largest
   # Wider than rounding: a float32 covariance is negative by 1e-7 of its largest eigenvalue without being wrong.

@@ -210,6 +210,8 @@ def _views(pair: Pair, sample_batch: int) -> dict[str, Callable[..., Any]]:
   views = {"sample": partial(_sample, pair, sample_batch), "latents": partial(_latents, pair)}
   if pair.classes is None:
     views["score"] = lambda variables, x: pair.critic.apply(variables["critic"], x)[0]
+  else:
+    views["classes"] = lambda variables: pair.classes
   return views
 
 

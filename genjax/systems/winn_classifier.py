@@ -194,7 +194,7 @@ def winn_classifier(
   def kernels(key: Array, batch: Batch) -> Mapping[str, Kernel]:
     return {"bare gradient": gradient_kernel(net, initial_variables(net, key, shape), noise(key, synthesis_batch))}
 
-  return System(init, step, _views(net, sampling if introspective else None), kernels)
+  return System(init, step, _views(net, sampling if introspective else None, classes), kernels)
 
 
 # Settings -------------------------------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ def _classified(logits: Array, label: Array) -> tuple[Array, Metrics]:
   return crossed, {"cross_entropy": crossed, "error": (logits.argmax(-1) != label).mean()}
 
 
-def _views(net: nn.Module, sampling: Synthesis | None) -> dict[str, Callable[..., Any]]:
+def _views(net: nn.Module, sampling: Synthesis | None, classes: int) -> dict[str, Callable[..., Any]]:
   """What a state can do; only with a synthesis it has samples."""
   views: dict[str, Callable[..., Any]] = {
     "score": lambda state, x: f_of(net, weights(state))(x),
@@ -302,6 +302,7 @@ def _views(net: nn.Module, sampling: Synthesis | None) -> dict[str, Callable[...
   }
   if sampling is not None:
     views["sample"] = lambda key, state, n: sampling.sample(key, weights(state), state.bounds, n)
+    views["classes"] = lambda state: classes
     views["stages"] = lambda state: [Stage(f_of(net, weights(state)), state.bounds)]
   return views
 

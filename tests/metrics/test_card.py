@@ -49,6 +49,8 @@ def test_seeds_and_subjects_are_what_is_compared():
 
 def test_a_field_that_does_not_apply_to_one_side_does_not_count():
   assert differences(CARD, replace(CARD, ema=None)) == ()
+  for field in ("attack", "extractor", "extractor_sha256", "quantisation"):  # of which None is a way to measure
+    assert differences(replace(CARD, **{field: "this"}), replace(CARD, **{field: None})) == (field,)
 
 
 def test_a_number_goes_through_json_and_back():

@@ -12,6 +12,7 @@ from toy_images import data_of
 
 from genjax.core import VIEWS, Dataset, Metric, Number, Split
 from genjax.evaluate import Evaluation, measure
+from genjax.metrics import features
 from genjax.metrics.card import Card
 from genjax.registry import METRICS, load
 
@@ -59,9 +60,49 @@ def sample_of(shape):
   return lambda key, state, n: jax.random.uniform(key, (n, *shape), minval=-1.0)
 
 
+class Named:
+  """Features and logits that are pixels."""
+
+  description, digest = "pixels", "pixels"
+
+  def features(self, images):
+    return self.outputs(images)[0]
+
+  def outputs(self, images):
+    flat = images.reshape(len(images), -1).astype(np.float32) / 64
+    return flat, flat[:, :3]
+
+
+NAMED, RANDOM = Named(), features.random(width=4)
+LEAST = {"fid_infinity": 16, "intra_fid": 6}  # samples, where two are too few
+
 ROWS = {  # the arguments that make it small, its data, its views
   "frechet": ({"samples": 7}, images, {"sample": sample_of((4, 4, 1))}),
   "frechet_anchors": ({"samples": 7}, images, {}),
+  **{
+    name: ({"samples": 24, "extractor": RANDOM, **more}, images, {"sample": sample_of((4, 4, 1))})
+    for name, more in {
+      "fid": {},
+      "fid_infinity": {"points": 3},
+      "kid": {"subsets": 3, "subset_size": 9},
+      "prdc": {},
+      "two_sample": {},
+    }.items()
+  },
+  **{
+    name: ({"samples": 30, "extractor": NAMED}, images, {"sample": sample_of((4, 4, 1))})
+    for name in ("inception_score", "mode_score")
+  },
+  "intra_fid": (
+    {"samples": 7, "extractor": RANDOM},
+    images,
+    {"sample": sample_of((4, 4, 1)), "classes": lambda state: 3},
+  ),
+  "sliced_wasserstein": (
+    {"samples": 7, "patches": 3, "directions": 4},
+    images,
+    {"sample": sample_of((4, 4, 1))},
+  ),
   "copies": ({"samples": 7}, images, {"sample": sample_of((4, 4, 1))}),
   "error": ({"batch": 10}, images, {"classify": lambda state, x: x.reshape(len(x), -1) @ state.weights}),
   "log_prob": ({"batch": 10}, images, {"log_prob": lambda state, x: -(x**2).sum((1, 2, 3)) * state.weights[0, 0]}),
@@ -109,11 +150,14 @@ def test_the_same_key_and_state_give_the_same_numbers(row):
     assert measure(metric, 1) != first
 
 
-def test_two_samples_are_enough_to_measure(row):
+def test_two_samples_are_enough_to_measure_unless_the_metric_says_how_many(row, request):
   builder, settings, data, views = row
   if "samples" not in settings:
     return
-  numbers = builder(**{**settings, "samples": 2}).measure(jax.random.key(0), views, STATE, data)
+  least = LEAST.get(request.node.callspec.params["row"], 2)
+  with pytest.raises(ValueError, match=r"samples|takes two samples"):
+    builder(**{**settings, "samples": least - 1 if least != 2 else 0}).check(data)
+  numbers = builder(**{**settings, "samples": least}).measure(jax.random.key(0), views, STATE, data)
   assert all(math.isfinite(number.value) for number in numbers.values())
 
 

@@ -6,7 +6,7 @@ import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genjax.ops.frechet import Moments, frechet_between, frechet_distance
+from genjax.ops.frechet import Moments, frechet_at_infinity, frechet_between, frechet_distance
 
 
 def random_covariance(rng, dimension, rank=None):
@@ -178,3 +178,21 @@ def test_what_does_not_fit_is_refused_by_name():
     frechet_distance(np.zeros(2), np.eye(2), np.full(2, np.nan), np.eye(2))
   with pytest.raises(ValueError, match="must not be negative"):
     frechet_distance(np.zeros(2), np.eye(2), np.zeros(2), np.diag([1.0, -0.5]))
+
+
+def test_the_line_in_1_over_n_ends_at_the_distance_of_many_samples_and_is_numpys_fit():
+  rng = np.random.default_rng(0)
+  reference = Moments(10**9, np.zeros(4), np.eye(4) * (10**9 - 1))
+  features = rng.normal(size=(3000, 4)) + 0.3  # far off, 4 * 0.3^2
+  line = frechet_at_infinity(features, reference, points=8)
+  assert (line.sizes[0], line.sizes[-1], len(line.sizes)) == (300, 3000, 8)
+  design = np.stack([1 / line.sizes, np.ones(8)], axis=1)
+  assert line.distance == pytest.approx(np.linalg.lstsq(design, line.distances, rcond=None)[0][1], rel=1e-9)
+  assert line.distances[-1] == pytest.approx(frechet_between(Moments.empty(4).update(features), reference), rel=1e-9)
+  assert line.distance == pytest.approx(0.36, abs=0.05)
+  noise = np.mean([frechet_at_infinity(rng.normal(size=(600, 4)), reference, seed=i)[0] for i in range(8)])
+  assert abs(noise) < 0.3 * np.mean([
+    frechet_between(Moments.empty(4).update(rng.normal(size=(600, 4))), reference) for _ in range(8)
+  ])  # fmt: skip
+  with pytest.raises(ValueError, match=r"from 9 to 4 samples"):
+    frechet_at_infinity(features[:4], reference, least=9)

@@ -259,6 +259,10 @@ def _stages(trial: Trial) -> None:
     assert bounds[0] <= bounds[1]
 
 
+def _classes(trial: Trial) -> None:
+  assert trial.system.views["classes"](trial.trained) == trial.batches[0]["label"].max() + 1
+
+
 ANSWERS = {
   "sample": _samples,
   "score": lambda trial: _numbers(trial, "score"),
@@ -270,6 +274,7 @@ ANSWERS = {
   "translate": _translations,
   "adapt": _adapted,
   "stages": _stages,
+  "classes": _classes,
 }
 
 

@@ -248,6 +248,7 @@ def test_labels_reach_both_nets_and_a_fake_has_the_label_of_its_real():
   assert np.isfinite(metrics["generator_loss"])
   images = jax.jit(system.views["sample"], static_argnums=2)(jax.random.key(2), state, 7)
   np.testing.assert_allclose(images.mean((1, 2, 3)), [0, 0.25, 0.5, 0, 0.25, 0.5, 0], atol=0.05)
+  assert system.views["classes"](state) == CLASSES  # image i is of class i modulo this
 
 
 def test_samples_do_not_depend_on_how_many_are_made_together():
@@ -544,7 +545,7 @@ def test_classes_alone_make_no_gan_conditional():
   plain, known = (_one_step(_system(**each), _batches(16, 1)[0]) for each in ({}, nets | {"classes": CLASSES}))
   jax.tree.map(np.testing.assert_array_equal, plain, known)
   assert set(_system(**nets, classes=CLASSES).views) == {"sample", "latents", "score"}
-  assert set(_system(**nets, classes=CLASSES, conditional=True).views) == {"sample", "latents"}
+  assert set(_system(**nets, classes=CLASSES, conditional=True).views) == {"sample", "latents", "classes"}
 
 
 # Learning

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from released_metaoptnet import filled, shapes_of
 
-from genjax.data.torch_file import MAGIC, read_torch
+from genjax.torch_file import MAGIC, read_torch
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "metaoptnet"
+FIXTURES = Path(__file__).parent / "fixtures" / "metaoptnet"
 WIDTHS = {"conv4": (3,) * 4, "r2d2": (2, 3, 4, 5), "resnet12": (2, 3, 2, 4)}
 
 

@@ -8,7 +8,7 @@ Papers   The formats of PyTorch: a zip file (since 1.6), and before that pickles
 Departs  torch.load: dictionaries, lists, tuples, numbers, strings and dense tensors only. Devices are ignored. Not
          read: bfloat16, the tar files of PyTorch before 0.1.10, big-endian files.
 Shapes   a tensor comes as a numpy array of its own shape and type.
-Checked  tests/data/test_torch_file.py: files that PyTorch wrote in both formats; names that are not admitted.
+Checked  tests/test_torch_file.py: files that PyTorch wrote in both formats; names that are not admitted.
 """
 
 import io
