@@ -12,6 +12,7 @@ from genjax.page.html import MISSING, command, details, element, shown, table, t
 from genjax.page.read import Run
 
 WHAT = ("subject", "seed", "warning")  # fields of a card in which numbers that compare may differ: metrics/card.py
+NONE_IS_ONE_WAY = ("attack", "extractor", "extractor_sha256", "quantisation")  # of these, None is a way to measure
 
 _MOST_CARDS = 200
 
@@ -63,9 +64,13 @@ def _newest(run: Run) -> dict[str, Measured]:
 
 
 def unlike(cards: Sequence[dict[str, Any]]) -> list[str]:
-  """Fields of cards in which numbers were not measured alike; one that a card has not does not apply to it."""
+  """Fields of cards in which numbers were not measured alike.
+
+  A field that a card has not does not apply to it, unless to have none is a way of measuring.
+  """
   fields = sorted({name for card in cards for name in card if name not in WHAT})
-  values = {name: [card[name] for card in cards if card.get(name) is not None] for name in fields}
+  counts = lambda name, card: name in NONE_IS_ONE_WAY or card.get(name) is not None
+  values = {name: [card.get(name) for card in cards if counts(name, card)] for name in fields}
   return [name for name, given in values.items() if any(value != given[0] for value in given)]
 
 

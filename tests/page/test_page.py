@@ -16,7 +16,7 @@ from genjax import cli
 from genjax.cli import main
 from genjax.metrics import card as cards
 from genjax.page.build import page
-from genjax.page.numbers import WHAT, unlike
+from genjax.page.numbers import NONE_IS_ONE_WAY, WHAT, unlike
 from genjax.page.read import names, read
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -207,7 +207,7 @@ def test_runs_stand_side_by_side_and_the_differences_of_their_configs_are_marked
 def test_cards_differ_where_the_cards_of_metrics_do():
   first = cards.Card(**{**CARD, "warning": "few"})
   others = [{"seed": 4}, {"subject": "noise"}, {"generated": 1}, {"extractor": None}, {"ema": None, "split": "b"}]
-  assert set(WHAT) == set(cards._WHAT)
+  assert (set(WHAT), set(NONE_IS_ONE_WAY)) == (set(cards._WHAT), set(cards._NONE_IS_ONE_WAY))
   for fields in others:
     second = cards.Card(**{**CARD, **fields})
     assert set(unlike([first.to_dict(), second.to_dict()])) == set(cards.differences(first, second))

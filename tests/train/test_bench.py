@@ -14,6 +14,7 @@ from jax import lax
 
 from genjax.core import Kernel
 from genjax.train import bench as benches
+from genjax.train import machine
 from genjax.train.bench import bench, table
 from genjax.train.compiled import trim_heap
 from genjax.train.errors import BadSetting
@@ -242,7 +243,7 @@ def test_resident_memory_is_in_bytes_and_no_more_than_the_system_says():
 def test_what_compiling_left_free_on_the_heap_goes_back_to_the_system():
   blocks = [b"x" * 60_000 for _ in range(1000)]
   del blocks[:-1]  # the last one holds the end of the heap, so that free does not give it back by itself
-  resident = lambda: int(benches._after("/proc/self/status", "VmRSS").split()[0])
+  resident = lambda: int(machine.after("/proc/self/status", "VmRSS").split()[0])
   before = resident()
   trim_heap()
   assert before - resident() > 40_000  # KiB
