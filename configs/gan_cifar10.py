@@ -4,7 +4,8 @@ Command   genjax train --config gan_cifar10 --config.data.path=cifar-10-binary.t
           gan_cifar10:sn_gan          hinge loss, spectrally normalised critic, wider generator
           gan_cifar10:tiny            the same nets on a handful of images, to see that all works; sn_gan,tiny too
           genjax bench --config gan_cifar10 --config.data.name=mock   what a step takes, without the data
-Machine   an accelerator; not run to its end here. A step is five updates of the critic and one of the generator
+Machine   1, 2, 4 ... 64 accelerator chips; hours not measured, as it was not run to its end here. A step is five
+          updates of the critic and one of the generator
 Expect    nothing: no run was made to see what it reaches
 Paper     Gulrajani et al. 2017, arXiv:1704.00028, Algorithm 1 and `gan_cifar_resnet`: lambda 10, 5 updates of the
           critic on 64 images each, Adam at 2e-4 with b1 0, b2 0.9, a learning rate that falls linearly to 0 in 100,000

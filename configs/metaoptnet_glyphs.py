@@ -5,8 +5,9 @@ Command   genjax train --config metaoptnet_glyphs --workdir runs/metaoptnet_glyp
           metaoptnet_glyphs:proto,1shot   trained with one support a class (prototypes want the shots of the test)
           genjax evaluate --workdir runs/metaoptnet_glyphs --config.metrics.test.episodes=2000
           genjax study few_shot_heads   heads, 3 seeds, as a table
-Machine   2 CPU cores; any other device works with the same command
-Expect    see the table in notebooks/README.md
+Machine   2 CPU cores, about three minutes; any other device works with the same command
+Expect    66.6 +- 0.2 % at 1 shot and 82.4 +- 0.3 % at 5 with the SVM, over three seeds; all heads are in
+          notebooks/README.md
 Paper     Lee, Maji, Ravichandran & Soatto, CVPR 2019; chapter 4 of the dissertation: SVM with C 0.1, SGD with
           Nesterov's momentum 0.9 and decay 5e-4, 6 queries a class. Net, learning rate and steps are ours, for two
           cores

@@ -14,7 +14,8 @@ Command   genjax train --config metaoptnet_miniimagenet --config.data.path=miniI
           genjax study few_shot_heads --config metaoptnet_miniimagenet:conv4 --config.data.path=miniImageNet   Table 4.3
           genjax bench --config metaoptnet_miniimagenet --config.data.name=mock_episodes --config.data.size=84
                                  without the data; blocks of 5 do not fit the maps of mock's own 32x32
-Machine   an accelerator; not run here. A step is 8 episodes of 75 supports and 30 queries of 84x84
+Machine   1, 2, 4 or 8 accelerator chips; not run here, hours not measured. A step is 8 episodes of 75 supports and 30
+          queries of 84x84
 Expect    svm 62.64 ± 0.61 % at 1 shot and 78.63 ± 0.46 % at 5 (the dissertation; re-runs by users of the released code:
           60.4 to 61.3, 77.4 to 78.0); ridge 61.41, 77.88; proto 59.25, 75.60; trainval 64.09, 80.00
 Paper     Lee, Maji, Ravichandran & Soatto, CVPR 2019; sections 4.4.1 and 4.4.2 of the dissertation

@@ -3,7 +3,7 @@
 Command   genjax train --config vitgan_celeba64 --config.data.data_dir=TFDS --workdir gs://BUCKET/run
           vitgan_celeba64:WORDS   those of vitgan_cifar10: pairs, ablations, released, tiny
           genjax bench --config vitgan_celeba64 --config.data.name=mock   what a step takes, without the data
-Machine   an accelerator; not run to its end here
+Machine   1, 2, 4 ... 128 accelerator chips; hours not measured, as it was not run to its end here
 Expect    the thesis: FID 3.74, by Inception's features; no run was made here to see
 Paper     Lee, Chang, Jiang, Zhang, Tu & Liu, ICLR 2022, arXiv:2107.04589; section 3.5.1 of the dissertation: 6 + 6
           blocks, patches of 8, the rest as on CIFAR-10; the aligned set, 162,770 images to train on

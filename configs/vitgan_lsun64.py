@@ -4,7 +4,7 @@ Command   genjax train --config vitgan_lsun64 --config.data.data_dir=TFDS --work
           vitgan_lsun64:WORDS      those of vitgan_cifar10: pairs, ablations, released, tiny
           vitgan_lsun64:32,WORDS   at 32x32; Table 3.4: stylegan2-stylegan2, attention, mixer, local, and no word
           genjax bench --config vitgan_lsun64 --config.data.name=mock   what a step takes, without the data
-Machine   an accelerator; not run to its end here
+Machine   1, 2, 4 ... 128 accelerator chips; hours not measured, as it was not run to its end here
 Expect    the thesis: FID 2.40 at 64x64 (1.49 with StyleGAN2's critic), 1.57 at 32x32, by Inception's features against
           the training images; no run was made here to see
 Paper     Lee, Chang, Jiang, Zhang, Tu & Liu, ICLR 2022, arXiv:2107.04589; section 3.5.1 of the dissertation: 6 + 6

@@ -6,7 +6,8 @@ Command   genjax train --config winn_celeba --config.data.data_dir=TFDS --workdi
           winn_celeba:cascades                   four stages; words are joined by commas, `exact`: the thesis' minibatch
           winn_celeba:tiny           a handful of images, to see that all works
           genjax bench --config winn_celeba --config.data.name=mock   what a step takes, without the data
-Machine   an accelerator; not run to its end here. In each step 1,280 images climb, by up to 2,000 moves
+Machine   1, 2, 4 ... 64 accelerator chips; hours not measured, as it was not run to its end here. In each step 1,280
+          images climb, by up to 2,000 moves
 Expect    faces; the thesis shows pictures (figures 2.3, 2.5 and 2.8) and no number
 Paper     Lee, Xu, Fan & Tu, "Wasserstein introspective neural networks", CVPR 2018, sections 2.5.1, 2.5.3 and 2.5.7 of
           the dissertation; the network of its Appendix C

@@ -5,7 +5,8 @@ Command   genjax train --config winn_cifar10 --config.data.path=cifar-10-binary.
           winn_cifar10:exact, winn_cifar10:cascades,exact   the thesis' minibatch
           winn_cifar10:tiny           a handful of images, to see that all works
           genjax bench --config winn_cifar10 --config.data.name=mock   what a step takes, without the data
-Machine   an accelerator; not run to its end here. In each step 1,280 images climb, by up to 2,000 moves
+Machine   1, 2, 4 ... 64 accelerator chips; hours not measured, as it was not run to its end here. In each step 1,280
+          images climb, by up to 2,000 moves
 Expect    the thesis' Inception score on 50,000 samples: 4.62 +- .05 (single), 5.58 +- .05 (five stages); nothing was
           measured by us
 Paper     Lee, Xu, Fan & Tu, "Wasserstein introspective neural networks", CVPR 2018, sections 2.5.1 and 2.5.5 of the

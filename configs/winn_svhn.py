@@ -4,7 +4,8 @@ Command   genjax train --config winn_svhn --config.data.data_dir=TFDS --workdir 
           winn_svhn:single   one stage; winn_svhn:exact, winn_svhn:single,exact   the thesis' minibatch
           winn_svhn:tiny           a handful of images, to see that all works
           genjax bench --config winn_svhn --config.data.name=mock   what a step takes, without the data
-Machine   an accelerator; not run to its end here. In each step 1,280 images climb, by up to 2,000 moves
+Machine   1, 2, 4 ... 64 accelerator chips; hours not measured, as it was not run to its end here. In each step 1,280
+          images climb, by up to 2,000 moves
 Expect    digits of house numbers; the thesis shows pictures (figure 2.6) and no number
 Paper     Lee, Xu, Fan & Tu, "Wasserstein introspective neural networks", CVPR 2018, sections 2.5.1 and 2.5.4 of the
           dissertation: the 73,257 training images, the ResNet critic of WGAN-GP, four CNNs

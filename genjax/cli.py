@@ -28,6 +28,7 @@ class Request(NamedTuple):
   workdir: str
   options: dict[str, Any]
   allow: frozenset[str] | None = None  # packages whose code the config's names may import; None: any, the user wrote it
+  trust: frozenset[str] = frozenset()  # packages whose code the configs of other runs may import
 
 
 def step_or_best(text: str) -> int | str:
@@ -164,10 +165,10 @@ def parse(argv: list[str]) -> Request:
     where = f"there is no config.json in {workdir}, so --config" if workdir else "--config"
     raise UsageError(f"{where} is missing; shipped configs: {', '.join(shipped_configs())}")
   override(config, overrides)
-  allow = None if "config" in given else _allowed(given.get("allow"), overrides)
+  trust = _allowed(given.get("allow"), overrides)
   on_path(os.getcwd())
   options = {name: typed(f"--{name}", kind, given[name]) for name, kind in OPTIONS[command].items() if name in given}
-  return Request(command, config, workdir, options, allow)
+  return Request(command, config, workdir, options, None if "config" in given else trust, trust)
 
 
 def _bench_of_metrics(given: dict[str, str], overrides: list[tuple[str, str]]) -> Request:

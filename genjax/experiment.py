@@ -22,12 +22,13 @@ from genjax.train.compiled import jit_sample
 Allow = Collection[str] | None  # packages whose code names in a config may import; None: any
 
 
-def experiment(config: ConfigDict, *, allow: Allow = None) -> Experiment:
+def experiment(config: ConfigDict, *, allow: Allow = None, trust: Collection[str] = ()) -> Experiment:
   """Opens the data and makes the system of a config; compiles nothing.
 
   Args:
     config: from config.load_config, with its overrides.
     allow: packages whose code the config's names may import; None: any.
+    trust: packages whose code the configs of other runs may import, from whose workdirs it takes nets.
 
   Raises:
     UsageError: one line that names the key.
@@ -37,7 +38,7 @@ def experiment(config: ConfigDict, *, allow: Allow = None) -> Experiment:
     raise UsageError(f"config.{missing[0]} is missing")
   check_range("seed", checked(config.seed, int, at="config.seed"), at="config.seed")
   check_plain(load(TRAIN), config.train, at="config.train")
-  special = {"weights": _with_weights(allow), "run": _of_another_run(allow)}
+  special = {"weights": _with_weights(allow), "run": _of_another_run(trust)}
   here = {"seed": config.seed, "process": jax.process_index(), "processes": jax.process_count()}
   here |= {"batch": config.data.batch} if "batch" in config.data else {}
   data = make("data", config.data, Maker(here, allow, special))
@@ -158,13 +159,13 @@ def opened(workdir: str, step: int | str | None = None, *, allow: Allow = None) 
   config = kept_config(workdir)
   if config is None:
     raise UsageError(f"there is no config.json in {workdir}; train first: genjax train --workdir {workdir} ...")
-  it = experiment(config, allow=allow)
+  it = experiment(config, allow=allow, trust=allow or ())
   return it, *workdirs.restored(it.system, it.data, workdir, step, seed=config.seed)
 
 
-def starting_from(workdir: str, allow: Allow) -> Any:
-  """A fresh state -> the same state with the newest weights of another run."""
-  _, other, _ = opened(workdir, allow=frozenset() if allow is None else allow)
+def starting_from(workdir: str, trust: Collection[str]) -> Any:
+  """A fresh state -> the same state with the newest weights of another run, whose config may import `trust`."""
+  _, other, _ = opened(workdir, allow=trust)
   return lambda fresh: workdirs.with_weights_of(other, fresh)
 
 
@@ -185,14 +186,14 @@ def _with_weights(allow: Allow) -> Any:
   return build
 
 
-def _of_another_run(allow: Allow) -> Any:
+def _of_another_run(trust: Collection[str]) -> Any:
   """Makes {"run": workdir, "view": name, "step": ...}: that view of the run's state, a function of examples."""
 
   def build(section: Mapping[str, Any], kind: str, at: str) -> Any:
     wrong = set(section.keys()) - {"run", "view", "step"}
     if wrong or "view" not in section:
       raise UsageError(f"{at} of another run takes run, view and step, and needs view; not {', '.join(sorted(wrong))}")
-    it, state, step = opened(section["run"], section.get("step"), allow=frozenset() if allow is None else allow)
+    it, state, step = opened(section["run"], section.get("step"), allow=trust)
     view = it.system.views.get(section["view"])
     if view is None:
       raise UsageError(f"{at}.view={section['view']!r}; the run's system has {', '.join(it.system.views)}")

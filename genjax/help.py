@@ -28,6 +28,8 @@ HELP = {
   genjax train --workdir runs/digits --config.train.steps=800                  # longer: the config is in the workdir
   genjax train --config winn_digits --workdir runs/own --config.data.name=folder --config.data.path=pictures \\
     --config.data.size=16
+  genjax train --config metaoptnet_miniimagenet --config.data.path=miniImageNet --config.net.weights=resnet12.npz \\
+    --workdir runs/tuned                                                       # fine-tunes converted weights
   genjax train --config configs/winn_digits.py --workdir gs://bucket/run       # on every host of a TPU slice
 
 {_CONFIG}  --workdir     default runs/<config>; gets config.json, metrics.jsonl, samples/, checkpoints/, tensorboard/,

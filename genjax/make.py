@@ -131,6 +131,8 @@ def arguments(
       raise UsageError(f"{place} is given twice, also as config.{key}; keep one of them")
     if registry.kind_of(key) and isinstance(value, str):
       value = {"name": value}
+    if registry.kind_of(key) and value is None and not _admits_none(known[key], hints.get(key)):
+      raise UsageError(f"{place} is missing; {name} needs one of {', '.join(registry.table(key))}, or module:function")
     if isinstance(value, ConfigDict | dict):
       given[key] = make(key, value, maker, at=place)
     else:
@@ -164,6 +166,10 @@ def _hints(function: Callable) -> dict[str, Any]:
     return typing.get_type_hints(function if isinstance(function, type) else inspect.unwrap(function))
   except (NameError, TypeError, AttributeError):  # annotations that only a type checker can read
     return {}
+
+
+def _admits_none(parameter: inspect.Parameter, hint: Any) -> bool:
+  return parameter.default is None or type(None) in typing.get_args(hint) or hint in (None, Any, type(None))
 
 
 def checked(value: Any, hint: Any, *, at: str) -> Any:

@@ -192,7 +192,9 @@ def resolve(kind: str, name: str, allow: Collection[str] | None = None) -> Any:
   try:
     return load(name)
   except (Exception, SystemExit) as error:  # a user's file may raise anything
-    raise UnknownName(f"{name!r} cannot be imported: {origin(error)}") from error
+    away = isinstance(error, ModuleNotFoundError) and error.name == package
+    hint = f"; start the command in the folder of {package}, or name a config that stands beside it" if away else ""
+    raise UnknownName(f"{name!r} cannot be imported: {origin(error)}{hint}") from error
 
 
 def load(home: str) -> Any:

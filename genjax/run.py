@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -48,6 +48,7 @@ def train(
   go_on: bool = False,
   init_from: str | None = None,
   allow: Allow = None,
+  trust: Collection[str] = (),
 ) -> dict[str, Any]:
   """Trains `config` in `workdir`, or goes on there; returns what summary.json then holds.
 
@@ -59,6 +60,7 @@ def train(
       run, other metrics and other intervals need no leave.
     init_from: workdir of another run, whose newest weights a new run starts from.
     allow: packages whose code the config's names may import; None: any.
+    trust: packages whose code the configs of other runs may import, such as that of `init_from`.
 
   Raises:
     UsageError: the config is wrong, or the workdir holds another one; nothing was changed.
@@ -66,7 +68,7 @@ def train(
   """
   join_hosts()
   changed = workdirs.refuse_another(config, workdir, go_on=go_on)
-  it = experiment(config, allow=allow)
+  it = experiment(config, allow=allow, trust=trust)
   evaluation = metrics_of(it)
   logged = in_training(evaluation)
   refuse_best_of_test(it, logged)
@@ -86,7 +88,7 @@ def train(
     "describe": it.facts.get("describe", ""),
   }
   if init_from is not None:
-    fixed["initial"] = starting_from(init_from, allow)
+    fixed["initial"] = starting_from(init_from, trust)
   settings = arguments(loop.train, config.train, Maker(fixed), at="config.train")
   if not logged.metrics:
     settings["evaluate_every"] = 0
@@ -198,12 +200,13 @@ def _train(request: Any) -> None:
     go_on=options.get("continue", False),
     init_from=options.get("init-from"),
     allow=request.allow,
+    trust=request.trust,
   )
 
 
 def _sample(request: Any) -> None:
   options = request.options
-  it = experiment(request.config, allow=request.allow)
+  it = experiment(request.config, allow=request.allow, trust=request.trust)
   check_samples(it, options)
   out = options.get("out") or os.path.join(request.workdir, "samples.png" if _is_picture(it) else "samples.txt")
   if not out.endswith((".png", ".npz", ".txt", "/")):
@@ -215,7 +218,7 @@ def _sample(request: Any) -> None:
 
 
 def _evaluate(request: Any) -> None:
-  it = experiment(request.config, allow=request.allow)
+  it = experiment(request.config, allow=request.allow, trust=request.trust)
   seed = request.options.get("seed", 0)
   evaluation = metrics_of(it, seed=seed)
   if not evaluation.metrics:
@@ -228,7 +231,7 @@ def _evaluate(request: Any) -> None:
 
 
 def _encode(request: Any) -> None:
-  it, options = experiment(request.config, allow=request.allow), request.options
+  it, options = experiment(request.config, allow=request.allow, trust=request.trust), request.options
   if "encode" not in it.system.views:
     raise UsageError(f"system {it.config.system.name} has no view 'encode'; it has {', '.join(it.system.views)}")
   out = options.get("out") or os.path.join(request.workdir, "features.npz")
@@ -269,7 +272,7 @@ def _bench(request: Any) -> None:
     n = request.options["n"]
     answer(speed.table(speed.speeds(n), n))
     return
-  it = experiment(request.config, allow=request.allow)
+  it = experiment(request.config, allow=request.allow, trust=request.trust)
   report = benches.bench(
     it.system,
     it.data,

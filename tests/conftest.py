@@ -4,21 +4,26 @@ Whole runs of the command (ONE_DEVICE) see the first of them alone, as on a lapt
 programs for eight. What eight devices change is tested in systems/, train/ and metrics/, by smaller programs.
 
 Most of the suite's time would be compiling, so programs are compiled with few optimisations (two fifths less time,
-measured on the penalties' tests), and are kept in a folder that workers and their children share: the small ones come
-back everywhere (another sixth, on three files of tests/objectives).
-A process of its own (`genjax train` in a test) compiles as for users.
+measured on the penalties' tests), by XLA's older emitters where jaxlib still has them (half of the processor time that
+then was left, measured on ViTGAN's nets; the newest jaxlib ignores the word, so the smoke tests there compile as for
+users), and are kept in a folder that workers and their children share: the small ones come back everywhere (another
+sixth, on three files of tests/objectives).
+A process of its own (`genjax train` in a test) compiles with all optimisations, as for users, by the same emitters.
 """
 
+import gc
 import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MPLBACKEND"] = "agg"
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters")
 
 import hypothesis
 import jax
 import pytest
 
+gc.set_threshold(50_000, 20, 50)  # tracing makes so many objects that a sixth of its time went into looking for garbage
 hypothesis.settings.register_profile("shared machine", deadline=None)  # of 0.2 s an example, which load breaks
 hypothesis.settings.load_profile("shared machine")
 jax.config.update("jax_num_cpu_devices", 8)

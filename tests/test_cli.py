@@ -197,6 +197,7 @@ def test_code_of_a_workdirs_config_needs_leave_and_code_of_the_command_does_not(
   assert parse(["train", "--workdir", workdir, "--allow", "mine,yours"]).allow == {"mine", "yours"}
   assert parse(["train", "--workdir", workdir, "--config.net.name=mine.nets:Net"]).allow == {"mine"}
   assert parse(DIGITS).allow is None
+  assert parse([*DIGITS, "--allow", "mine"]).trust == {"mine"}  # for the runs that it starts from
 
 
 @pytest.mark.parametrize("command", HELP)

@@ -99,8 +99,8 @@ def test_a_net_of_full_width_is_pytorchs_in_evaluation_training_and_gradient(nam
   variables = full(name)
   for key, value in outputs(name, WIDE[name], variables, 61, expected[f"{name}/full/start"]).items():
     close(value, expected[f"{name}/full/{key}"])
-  wide = jax.jit(WIDE[name].apply)(variables, pictures(2, 84))[0]
-  close(wide[:, ::251], expected[f"{name}/84/eval"])
+  large = jax.jit(WIDE[name].apply)(variables, pictures(2, 84))[0]
+  close(large[:, ::251], expected[f"{name}/84/eval"])
 
 
 @pytest.mark.parametrize("net", ["conv4", "r2d2"])

@@ -1,5 +1,6 @@
 """The commands on a small run: workdirs, refusals, sampling, measuring, one line for every mistake."""
 
+import contextlib
 import json
 
 import jax
@@ -136,8 +137,9 @@ def test_sample_writes_a_grid_an_archive_and_a_folder(workdir, tmp_path):
     np.testing.assert_array_equal(np.asarray(picture), images[4, ..., 0])
 
 
-def test_sample_takes_an_older_step_and_refuses_one_that_is_not_there(workdir, capsys):
+def test_sample_takes_an_older_step_and_refuses_one_that_is_not_there(workdir, capsys, caplog):
   assert main(["sample", "--workdir", str(workdir), "--n", "1", "--step", "2"]) == 0
+  assert not [line.getMessage() for line in caplog.records if "orbax" in line.pathname and line.levelname != "INFO"]
   assert "step 2" in capsys.readouterr().out
   assert main(["sample", "--workdir", str(workdir), "--n", "1", "--step", "3"]) == 2
   assert "no checkpoint of step 3" in capsys.readouterr().err
@@ -301,6 +303,10 @@ def test_an_own_net_trains_by_module_and_function_and_its_workdir_runs_it_only_w
   assert main(["sample", "--workdir", workdir, "--n", "4"]) == 2
   assert "--allow my_own_nets" in capsys.readouterr().err
   assert main(["sample", "--workdir", workdir, "--n", "4", "--allow", "my_own_nets"]) == 0
+  for trust in ((), ("my_own_nets",)):  # another run that takes its net from here
+    with contextlib.nullcontext() if trust else pytest.raises(UsageError, match="--allow my_own_nets"):
+      it = experiment(small_config(), trust=trust)
+      make("extractor", {"run": workdir, "view": "score"}, it.maker)
 
 
 def test_a_view_of_another_run_is_a_section(workdir):

@@ -21,6 +21,7 @@ pytestmark = [
   ),
 ]
 every_row = pytest.mark.parametrize("name", ROWS)
+every_sampler = pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.in_sample])
 rows_with_a_pool = pytest.mark.parametrize("name", [name for name, row in ROWS.items() if len(row.capacities) > 1])
 # A TPU holds arrays in tiles of 8 x 128 elements; flat images (ops/pool.py) fill them but for the last.
 PADDING = 1.2
@@ -70,7 +71,7 @@ def test_each_device_works_on_only_its_share_of_the_images(name):
   assert max(in_work(row, step_plans(name)[0].text)) == row.in_step // devices_of(name)
 
 
-@every_row
+@every_sampler
 def test_the_sampler_fits_divides_its_work_and_sends_only_the_finished_images(name):
   row, planned = ROWS[name], sample_plan(name)
   assert planned.fits, planned.error

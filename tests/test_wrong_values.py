@@ -35,6 +35,7 @@ REFUSED = {  # config -> (words, what the line says)
     ("net.blocks=((),)", "none that is empty"),
     ("net.blocks=((0,),)", COUNT),
     ("net.blocks=((4,),(4,),(4,),(4,),(4,))", "config.net: images 8x8 do not survive 5 poolings"),
+    ("net=none", "config.net is missing; winn needs one of convnet, "),
     ("noise.width=-1", POSITIVE),
     ("noise.width=0", POSITIVE),
     ("system.minibatch=0", COUNT),
@@ -52,6 +53,7 @@ REFUSED = {  # config -> (words, what the line says)
     ("metrics.frechet.samples=0", "config.metrics.frechet: samples 0"),
   ],
   "gan_ring": [
+    *((f"{key}=none", f"config.{key} is missing; gan needs one of ") for key in ("objective", "critic", "generator")),
     ("system.critic_steps=3", "config.data.batch"),
     ("system.augment=foo", "config.system"),
     ("critic.activation=foo", "is no one of 'relu'"),

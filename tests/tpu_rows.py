@@ -11,15 +11,19 @@ import jax.numpy as jnp
 
 from genjax.core import System
 from genjax.nets.coder import ConvDecoder, ConvEncoder
+from genjax.nets.conv4 import Conv4
 from genjax.nets.convnet import ConvNet
 from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
 from genjax.nets.noise import decoder
 from genjax.objectives.zoo import OBJECTIVES
 from genjax.systems.gan import gan
+from genjax.systems.heads import svm
+from genjax.systems.metaoptnet import metaoptnet
 from genjax.systems.vae import vae
 from genjax.systems.winn import winn
 
 SHAPE = (32, 32, 3)
+WAYS = 5
 
 
 class Row(NamedTuple):
@@ -30,14 +34,20 @@ class Row(NamedTuple):
   capacities: tuple[int, ...]  # two sizes of the pool that divide over all devices; (0,): there is no pool
   activation: tuple[int, ...]  # [H, W, C] of an inner layer that no other array has: it shows the images in work
   in_step: int  # images that have this activation together, over all devices, in the step
-  in_sample: int  # and in the sampler
+  in_sample: int = 0  # and in the sampler; 0: there is none
   samples: int = 512  # asked of the sampler
-  batch: int = 256  # images
+  batch: int = 256  # images, or episodes where `shots` says how many supports of each class they have
+  shots: int = 0
 
 
 def batch_of(row: Row) -> dict[str, jax.ShapeDtypeStruct]:
   """One step's global batch."""
-  return {"image": jax.ShapeDtypeStruct((row.batch, *SHAPE), jnp.float32)}
+  if not row.shots:
+    return {"image": jax.ShapeDtypeStruct((row.batch, *SHAPE), jnp.float32)}
+  images = {"support": WAYS * row.shots, "query": WAYS * row.shots}
+  episodes = {name: jax.ShapeDtypeStruct((row.batch, n, *SHAPE), jnp.float32) for name, n in images.items()}
+  labels = {f"{name}_label": jax.ShapeDtypeStruct((row.batch, n), jnp.int32) for name, n in images.items()}
+  return episodes | labels
 
 
 def _winn(capacity: int) -> System:
@@ -71,8 +81,13 @@ def _vae(_: int) -> System:
   return vae(ConvEncoder((32, 64)), ConvDecoder(SHAPE, (48, 24)), shape=SHAPE, ema=0.99)
 
 
+def _metaoptnet(_: int) -> System:
+  return metaoptnet(Conv4(24), svm(ways=WAYS), shape=SHAPE, ways=WAYS, together=True)
+
+
 ROWS = {
   "winn": Row("v3:4x4", _winn, (512, 2048), (32, 32, 32), in_step=128, in_sample=128),  # 32 devices
   "gan": Row("v4:2x2x4", _gan, (0,), (16, 16, 48), in_step=64, in_sample=64),  # 16 devices
   "vae": Row("v4:2x2x4", _vae, (0,), (16, 16, 24), in_step=256, in_sample=512),
+  "metaoptnet": Row("v4:2x2x4", _metaoptnet, (0,), (32, 32, 24), in_step=160, batch=16, shots=1),
 }

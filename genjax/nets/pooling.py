@@ -28,11 +28,15 @@ def _max_of_slices(x: Array) -> Array:
 
 @_max_of_slices.defjvp
 def _of_the_first(given: tuple[Array], way: tuple[Array]) -> tuple[Array, Array]:
-  """The slope of the first of the greatest pixels, row by row, as nn.max_pool's."""
+  """The slope of the first of the greatest pixels, row by row, as nn.max_pool's.
+
+  The pixels are compared with each other and not with the greatest: a compiler that works out a pixel twice may round
+  it in two ways, and none would equal the greatest.
+  """
   (a, b, c, d), (da, db, dc, dd) = _slices(given[0]), _slices(way[0])
-  greatest = _greatest(a, b, c, d)
-  slope = jnp.where(a == greatest, da, jnp.where(b == greatest, db, jnp.where(c == greatest, dc, dd)))
-  return greatest, slope
+  upper, lower = jnp.where(a >= b, da, db), jnp.where(c >= d, dc, dd)
+  slope = jnp.where(jnp.maximum(a, b) >= jnp.maximum(c, d), upper, lower)
+  return _greatest(a, b, c, d), slope
 
 
 def _greatest(a: Array, b: Array, c: Array, d: Array) -> Array:

@@ -258,7 +258,7 @@ def _looked(look: Callable[[], Any]) -> Any:
 
 def _is_news(line: logging.LogRecord) -> bool:
   """Orbax logs a trace of every failure that it also raises, and a warning that a reader will not write."""
-  return not ("orbax" in line.pathname and (line.exc_info or "read only" in str(line.msg)))
+  return not ("orbax" in line.pathname and (line.exc_info or "read only" in str(line.msg).replace("_", " ")))
 
 
 def _drop_late_calls() -> None:

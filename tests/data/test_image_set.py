@@ -41,9 +41,9 @@ def test_grey_survives_the_way_through_colour():
 
 
 def test_the_centre_square_is_taken_without_resampling_when_it_has_the_size():
-  wide = np.arange(4 * 10, dtype=np.uint8).reshape(4, 10)
-  np.testing.assert_array_equal(to_array(Image.fromarray(wide), size=4, channels=1)[..., 0], wide[:, 3:7])
-  tall = wide.T.copy()
+  large = np.arange(4 * 10, dtype=np.uint8).reshape(4, 10)
+  np.testing.assert_array_equal(to_array(Image.fromarray(large), size=4, channels=1)[..., 0], large[:, 3:7])
+  tall = large.T.copy()
   np.testing.assert_array_equal(to_array(Image.fromarray(tall), size=4, channels=1)[..., 0], tall[3:7])
 
 

@@ -75,9 +75,9 @@ def test_train_and_test_are_the_beginning_and_the_end_of_the_text(file):
   assert (train.name, test.name) == ("fox.txt/train[:90%]", "fox.txt/train[90%:]")
   assert data.split("test") is test
   assert len({train.digest, test.digest, whole.digest}) == 3
-  wide = text(batch=2, path=file, length=64).split("test").examples["tokens"]
-  assert wide.shape == (len(test.examples["tokens"]) // 64, 64)
-  np.testing.assert_array_equal(wide.reshape(-1), test.examples["tokens"][: wide.size, 0])
+  large = text(batch=2, path=file, length=64).split("test").examples["tokens"]
+  assert large.shape == (len(test.examples["tokens"]) // 64, 64)
+  np.testing.assert_array_equal(large.reshape(-1), test.examples["tokens"][: large.size, 0])
 
 
 def test_without_a_path_there_is_a_text_that_python_brings_along():

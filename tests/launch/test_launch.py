@@ -72,20 +72,20 @@ def _wait_for(path):
 @pytest.mark.parametrize("script", [LOCAL, TPU_VM])
 def test_a_launch_script_is_sound_bash_and_explains_itself(script):
   assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
-  told = _run(script, "--help")
-  assert told.returncode == 0
-  assert f"launch/{script.name}" in told.stdout
-  assert "set -euo" not in told.stdout
+  shown = _run(script, "--help")
+  assert shown.returncode == 0
+  assert f"launch/{script.name}" in shown.stdout
+  assert "set -euo" not in shown.stdout
 
 
 def test_a_dry_run_prints_every_command_of_all_and_runs_none(cloud):
   folder, env = cloud
   args = ["--config", "winn_digits", "--workdir", "gs://bucket/digits"]
-  told = _run(TPU_VM, *SLICE, "--project", "mine", "--type", "v4-32", "--spot", "--dry-run", "all", *args, env=env)
-  assert told.returncode == 0, told.stderr
+  shown = _run(TPU_VM, *SLICE, "--project", "mine", "--type", "v4-32", "--spot", "--dry-run", "all", *args, env=env)
+  assert shown.returncode == 0, shown.stderr
   assert _calls(folder) == []
   where = ["--zone", "europe-west4-a", "--project", "mine"]
-  lines = [shlex.split(line) for line in told.stdout.splitlines() if line.startswith("gcloud") and "$'" not in line]
+  lines = [shlex.split(line) for line in shown.stdout.splitlines() if line.startswith("gcloud") and "$'" not in line]
   vm = ["gcloud", "compute", "tpus", "tpu-vm"]
   accelerator = ["--accelerator-type", "v4-32", "--version", "tpu-ubuntu2204-base", "--spot"]
   assert lines[0] == [*vm, "create", "digits", *accelerator, *where]
@@ -218,7 +218,7 @@ def test_fetch_copies_the_workdir(cloud, tmp_path, workdir, source):
 
 
 @pytest.mark.parametrize(
-  ("args", "told"),
+  ("args", "message"),
   [
     (["--zone", "z", "create"], "no name; pass --name NAME or set TPU_NAME"),
     (["--name", "n", "create"], "no zone; pass --zone ZONE or set TPU_ZONE"),
@@ -231,11 +231,11 @@ def test_fetch_copies_the_workdir(cloud, tmp_path, workdir, source):
     ([*SLICE, "--type", "v3-32", "all", "--workdir", "x"], "a v3-32 has several hosts and they do not share x"),
   ],
 )
-def test_what_cannot_work_is_told_in_one_line_with_exit_code_2(cloud, args, told):
+def test_what_cannot_work_is_told_in_one_line_with_exit_code_2(cloud, args, message):
   folder, env = cloud
   refused = _run(TPU_VM, *args, env=env)
   assert refused.returncode == 2
-  assert refused.stderr.startswith(f"launch/tpu_vm.sh: {told}")
+  assert refused.stderr.startswith(f"launch/tpu_vm.sh: {message}")
   assert len(refused.stderr.splitlines()) == 1
   assert _calls(folder) == []
 
@@ -284,18 +284,18 @@ def test_local_installs_what_the_accelerator_needs_the_first_time(tmp_path, acce
 
 
 def test_local_refuses_in_one_line(venv):
-  for args, env, told in [
+  for args, env, message in [
     ([], venv[1], "nothing to do; try:"),
     (["--config", "c"], {**venv[1], "GENJAX_ACCELERATOR": "npu"}, "GENJAX_ACCELERATOR is 'npu'"),
   ]:
     refused = _run(LOCAL, *args, env=env)
     assert refused.returncode == 2
-    assert refused.stderr.startswith(f"launch/local.sh: {told}")
+    assert refused.stderr.startswith(f"launch/local.sh: {message}")
     assert len(refused.stderr.splitlines()) == 1
 
 
 def test_local_starts_the_real_command():
   env = {**os.environ, "GENJAX_VENV": sys.prefix, "GENJAX_ACCELERATOR": "cpu"}
-  told = _run(LOCAL, "train", "--help", env=env)
-  assert told.returncode == 0, told.stderr
-  assert "--workdir" in told.stdout
+  shown = _run(LOCAL, "train", "--help", env=env)
+  assert shown.returncode == 0, shown.stderr
+  assert "--workdir" in shown.stdout

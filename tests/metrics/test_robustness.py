@@ -200,7 +200,7 @@ def _results(method, attack, rates, baseline="Baseline CNN"):
   card = Card(
     metric="error", subject="x", generated=500, reference=500, split="digits/test", data_digest="", attack=attack
   )
-  return [Robustness(baseline, method, *(Number(rate, card) for rate in row)) for row in rates]
+  return [Robustness(baseline, method, *(Number(level, card) for level in row)) for row in rates]
 
 
 def test_the_table_has_mean_and_deviation_over_seeds():

@@ -39,6 +39,29 @@ def test_parameters_and_features_are_as_published(net, side, parameters, size):
     assert count == parameters
 
 
+@pytest.mark.parametrize("net", [ResNet12(widths=(64,)), Conv4(width=64)], ids=["ResNet-12", "Conv-4"])
+def test_kernels_start_as_in_the_released_code(net):
+  """N(0, 2 / fan out), fan out = height * width * channels that a convolution gives."""
+  params = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 16)))["params"]
+  kernels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 4]
+  assert len(kernels) == 4
+  for kernel in kernels:
+    np.testing.assert_allclose(kernel.std(), np.sqrt(2 / (kernel.shape[0] * kernel.shape[1] * 64)), rtol=0.1)
+
+
+def test_r2d2s_last_block_has_no_activation_and_its_features_are_the_last_two_maps():
+  """Every convolution gives -1, its bias, alone."""
+  net, images = R2D2Net(widths=(1, 1, 2, 3)), jnp.ones((1, 16, 16, 1))
+
+  def value(path, like):
+    of_conv = path[-1].key == "bias" and path[-2].key.startswith("Conv")
+    return jnp.full(like.shape, -1.0 if of_conv else path[-1].key in ("scale", "var"), jnp.float32)
+
+  shapes = jax.eval_shape(net.init, jax.random.key(0), images)
+  features, _ = jax.jit(net.apply)(jax.tree_util.tree_map_with_path(value, shapes), images)
+  np.testing.assert_allclose(features[0], [-0.1] * 4 * 2 + [-1.0] * 3, rtol=1e-4)  # behind a leaky ReLU, and not
+
+
 def test_batch_norm_is_torchs_with_an_unbiased_running_variance():
   x = np.random.default_rng(0).normal(3, 2, (3, 4, 5, 2)).astype(np.float32)
   net = BatchNorm()

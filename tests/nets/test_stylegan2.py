@@ -332,6 +332,17 @@ def test_w_does_not_know_the_length_of_a_latent(generator):
   np.testing.assert_allclose(mapping(5 * latent), mapping(latent), rtol=1e-4, atol=1e-5)
 
 
+def test_a_latent_and_its_labels_vector_are_normalised_together():
+  net, latent, labels = Mapping(3, depth=1, classes=2), _normal(1, 2, 4) * 7, jnp.array([1, 0])
+  variables = _start(net, latent, labels)
+  params = jax.tree.map(np.asarray, variables["params"])
+  x = np.concatenate([latent, params["label"]["embedding"][labels]], 1)
+  x = x / np.sqrt((x**2).mean(1, keepdims=True))
+  x = x @ params["EqualDense_0"]["kernel"] * 0.01 / np.sqrt(8)
+  wanted = np.sqrt(2) * np.where(x > 0, x, 0.2 * x)
+  np.testing.assert_allclose(_run(net, variables, latent, labels), wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_the_image_is_the_sum_of_those_of_each_size(generator):
   net, variables, latent = generator
   silent = jax.tree.map(jnp.zeros_like, variables["params"]["painter"]["image_1"])

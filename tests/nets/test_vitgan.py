@@ -316,6 +316,16 @@ def test_first_images_are_about_as_large_as_images():
   assert 0.3 < images.std() < 3
 
 
+def test_the_critic_reads_the_class_token():
+  """Without blocks nothing reaches it from the image: its features are its own, normalised."""
+  net, images = CRITICS["R1"].clone(depth=0), jax.random.normal(KEY, (3, *SHAPE))
+  variables = _start(net, images)
+  first, norm = (variables["params"][name] for name in ("class_token", "last_norm"))
+  wanted = (first - first.mean()) / np.sqrt(first.var() + 1e-6) * norm["norm"]["scale"] + norm["norm"]["bias"]
+  features = _jit(net.apply)(variables, images)[1]["features"]
+  np.testing.assert_allclose(features, np.tile(wanted, (3, 1)), rtol=1e-4, atol=1e-5)
+
+
 def test_a_label_changes_the_image_and_its_logit():
   generator, critic = (nets["paper"].clone(classes=3) for nets in (GENERATORS, CRITICS))
   latent, labels = jnp.ones((3, 2)), jnp.arange(3)

@@ -171,9 +171,9 @@ def test_a_convolved_projection_with_an_identity_kernel_is_the_plain_one_class_t
     inner = path[0].key in ("query", "key", "query_key", "value")
     return jnp.zeros((3, 3, *leaf.shape)).at[1, 1].set(leaf) if inner else leaf
 
-  wide = {"params": jax.tree_util.tree_map_with_path(spread, variables["params"])}
+  large = {"params": jax.tree_util.tree_map_with_path(spread, variables["params"])}
   convolved = plain.clone(convolution=True)
-  np.testing.assert_allclose(convolved.apply(wide, x), plain.apply(variables, x), rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(convolved.apply(large, x), plain.apply(variables, x), rtol=1e-5, atol=1e-6)
 
 
 def test_a_convolved_projection_reads_neighbours_and_leaves_the_class_token_alone():

@@ -18,10 +18,10 @@ def _count(net, side):
 
 
 def test_the_32x32_critic_has_the_parameters_worked_out_by_hand_at_any_size():
-  wide = 9 * 128 * 128 + 128
-  opening = (9 * 3 * 128 + 128) + wide + (3 * 128 + 128)
-  down = wide + wide + (128 * 128 + 128)
-  assert opening + down + 2 * (wide + wide) + 129 == 1_053_825
+  large = 9 * 128 * 128 + 128
+  opening = (9 * 3 * 128 + 128) + large + (3 * 128 + 128)
+  down = large + large + (128 * 128 + 128)
+  assert opening + down + 2 * (large + large) + 129 == 1_053_825
   assert _count(WganGp32(), 32) == _count(WganGp32(), 45) == 1_053_825
 
 
@@ -90,8 +90,8 @@ def test_a_convolution_and_its_means_in_one_have_the_values_and_second_derivativ
     return jax.jit(lambda x, w: (f(x, w), slope(x, w), jax.grad(lambda w: (slope(x, w) ** 2).sum())(w)))
 
   ours = everything(one)(x, w)
-  wide = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
-  with wide(True):
+  large = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+  with large(True):
     theirs = everything(two)(np.asarray(x, np.float64), np.asarray(w, np.float64))
   for a, b in zip(ours, theirs, strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)

@@ -102,9 +102,9 @@ def _linear_gradient(loss, logits, weights, label):
 def test_fgsm_moves_each_pixel_by_twice_epsilon_along_the_sign(loss):
   weights, (images, labels) = np.random.default_rng(5).normal(0, 0.2, (36, 5)).astype(np.float32), _data()
   moved = _run(fgsm(0.125, loss=loss), _linear(weights), images, labels)
-  for image, label, found in zip(np.asarray(images, np.float64), np.asarray(labels), np.asarray(moved), strict=True):
+  for image, label, result in zip(np.asarray(images, np.float64), np.asarray(labels), np.asarray(moved), strict=True):
     gradient = _linear_gradient(loss, image.ravel() @ weights, weights.astype(np.float64), label).reshape(image.shape)
-    np.testing.assert_allclose(found, np.clip(image + 0.25 * np.sign(gradient), -1, 1), atol=1e-6)
+    np.testing.assert_allclose(result, np.clip(image + 0.25 * np.sign(gradient), -1, 1), atol=1e-6)
 
 
 def _sure(scale):

@@ -79,9 +79,9 @@ def test_padding_shifts_by_at_most_pad_and_fills_with_black(dtype):
   black = 0 if dtype == np.uint8 else -1
   padded = np.pad(images[0], ((2, 2), (2, 2), (0, 0)), constant_values=black)
   shifts = [padded[t : t + 6, left : left + 5] for t in range(5) for left in range(5)]
-  found = np.array([[(image == shift).all() for shift in shifts] for image in out])
-  assert (found.sum(1) == 1).all()
-  assert found.any(0).all()
+  result = np.array([[(image == shift).all() for shift in shifts] for image in out])
+  assert (result.sum(1) == 1).all()
+  assert result.any(0).all()
   np.testing.assert_array_equal(pad_crop(KEY, images, 0), images)
 
 

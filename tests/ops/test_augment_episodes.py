@@ -48,7 +48,7 @@ def test_without_a_key_images_are_only_brought_to_mean_and_deviation():
   expected = (RAW - np.array([100.0, 110, 120])) / np.array([50.0, 60, 70])
   np.testing.assert_allclose(prepared["support"][1], expected, rtol=1e-4, atol=1e-5)
   assert prepared["query"].shape == (2, 2, 9, 7, 3)
-  assert prepared["support_label"] is not None
+  np.testing.assert_array_equal(prepared["support_label"], batch()["support_label"])
 
 
 def test_with_a_key_every_image_is_augmented_in_its_own_way_and_the_key_decides():
@@ -57,6 +57,9 @@ def test_with_a_key_every_image_is_augmented_in_its_own_way_and_the_key_decides(
   np.testing.assert_array_equal(one["support"], again["support"])
   assert not np.array_equal(one["support"], other["support"])
   assert not np.array_equal(one["support"][0], one["support"][1])  # the same images twice
+  assert not any(
+    np.array_equal(*pair) for pair in zip(one["support"][0][:2], one["query"][0], strict=True)
+  )  # and once more
 
 
 def test_what_jitter_does_not_take_is_refused():

@@ -26,17 +26,17 @@ def _confidence(logits, labels):
 def test_bins_of_equal_width_are_those_of_a_loop_over_the_images(bins):
   logits, labels = _data()
   confidence, right = _confidence(logits, labels)
-  found, error = reliability(logits, labels, bins=bins), 0.0
+  result, error = reliability(logits, labels, bins=bins), 0.0
   for i in range(bins):
     inside = (confidence > i / bins) & (confidence <= (i + 1) / bins)
-    assert found.count[i] == inside.sum()
+    assert result.count[i] == inside.sum()
     if inside.any():
-      assert found.confidence[i] == pytest.approx(confidence[inside].mean())
-      assert found.accuracy[i] == pytest.approx(right[inside].mean())
+      assert result.confidence[i] == pytest.approx(confidence[inside].mean())
+      assert result.accuracy[i] == pytest.approx(right[inside].mean())
       error += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
     else:
-      assert np.isnan(found.confidence[i])
-      assert np.isnan(found.accuracy[i])
+      assert np.isnan(result.confidence[i])
+      assert np.isnan(result.accuracy[i])
   assert expected_calibration_error(logits, labels, bins=bins) == pytest.approx(error, abs=1e-12)
 
 
@@ -45,31 +45,31 @@ def test_bins_are_those_of_scikit_learn(spacing, strategy):
   logits, labels = _data()
   confidence, right = _confidence(logits, labels)
   accuracy, mean = calibration_curve(right, confidence, n_bins=12, strategy=strategy)
-  found = reliability(logits, labels, bins=12, spacing=spacing)
-  kept = found.count > 0
-  np.testing.assert_allclose(found.accuracy[kept], accuracy)
-  np.testing.assert_allclose(found.confidence[kept], mean)
+  result = reliability(logits, labels, bins=12, spacing=spacing)
+  kept = result.count > 0
+  np.testing.assert_allclose(result.accuracy[kept], accuracy)
+  np.testing.assert_allclose(result.confidence[kept], mean)
   if spacing == "mass":
-    assert found.count.tolist() == [50] * 12
+    assert result.count.tolist() == [50] * 12
 
 
 def test_bins_of_equal_mass_do_not_depend_on_the_order_of_images():
   logits, labels = _data(301)
   logits[:150] = np.array([60.0, 0, 0, 0])  # sure to the last digit, as many classifiers are, and half of them wrong
   labels[:150] = np.arange(150) % 2
-  found = reliability(logits, labels, bins=4, spacing="mass")
-  assert sorted(found.count.tolist()) == [75, 75, 75, 76]
-  assert found.accuracy[3] == pytest.approx(0.5)
+  result = reliability(logits, labels, bins=4, spacing="mass")
+  assert sorted(result.count.tolist()) == [75, 75, 75, 76]
+  assert result.accuracy[3] == pytest.approx(0.5)
   order = np.random.default_rng(1).permutation(301)
-  for a, b in zip(found, reliability(logits[order], labels[order], bins=4, spacing="mass"), strict=True):
+  for a, b in zip(result, reliability(logits[order], labels[order], bins=4, spacing="mass"), strict=True):
     np.testing.assert_allclose(a, b)
 
 
 def test_more_bins_than_images_leave_bins_empty():
   for spacing in ("width", "mass"):
-    found = reliability([[0.0, 1.0], [3.0, 0.0]], [1, 0], bins=5, spacing=spacing)
-    assert found.count.sum() == 2
-    assert np.isnan(found.accuracy[found.count == 0]).all()
+    result = reliability([[0.0, 1.0], [3.0, 0.0]], [1, 0], bins=5, spacing=spacing)
+    assert result.count.sum() == 2
+    assert np.isnan(result.accuracy[result.count == 0]).all()
     assert expected_calibration_error([[0.0, 1.0], [3.0, 0.0]], [1, 0], bins=5, spacing=spacing) > 0
 
 

@@ -11,6 +11,7 @@ from genjax.ops.langevin import adam, ascend, langevin
 from genjax.train.mesh import batch_sharding, make_mesh, replicated
 from genjax.train.plan import collectives
 
+KEY = jax.random.key(0)
 WIDE = {"low": -1e6, "high": 1e6}
 WAVES = np.random.default_rng(0).normal(size=(6, 5, 2)).astype(np.float32)
 
@@ -226,6 +227,17 @@ def test_stages_follow_each_other_and_one_that_was_not_trained_is_passed_by():
   )(jnp.zeros((10, 10, 1)))
   assert abs(done.image.mean() - 0.25) < 0.02  # it comes from 0.8 and stops where -16 * (x - 0.2)^2 / 2 is -0.02
   assert (done.moves, done.stopped) == (0, True)
+
+
+def test_each_stage_draws_noise_and_places_of_its_own():
+  still = canvas.Stage(lambda patches: 0 * _sum(patches), jnp.array([1.0, 2.0]))
+  run = lambda key, stages: (
+    canvas.through(key, stages, jnp.zeros((12, 12, 1)), patch=(4, 4), rule=langevin(1e-4), steps=1, patches=12).image
+  )
+  one, both = (np.ravel(image) for image in jax.jit(lambda key: [run(key, [still] * n) for n in (1, 2)])(KEY))
+  covered = (one != 0) & (both != one)
+  assert ((one != 0) != (both != one)).any()  # other places
+  assert abs(np.corrcoef(one[covered], (both - one)[covered])[0, 1]) < 0.5  # other noise where both have some
 
 
 def test_a_threshold_may_be_drawn_from_the_upper_part_of_the_range():

@@ -44,8 +44,8 @@ def _arrays(case, dtype=jnp.float32):
 
 def _exactly(fn, *arrays):
   """fn in float64. XLA's float32 kernel on a CPU is wrong for some of the derivatives that jax writes."""
-  wide = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
-  with wide(True):
+  broad = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+  with broad(True):
     return jax.tree.map(np.asarray, jax.jit(fn)(*(np.asarray(a, np.float64) for a in arrays)))
 
 
@@ -118,11 +118,11 @@ def test_third_derivatives_are_those_of_lax(case):
 @pytest.mark.parametrize("case", ["3x3 same", "5x5 same", "1x1", "products, two parts"])
 def test_bfloat16_stays_bfloat16_and_near_the_float32_values(case):
   x, w, g, how = _arrays(case, jnp.bfloat16)
-  wide = [a.astype(jnp.float32) for a in (x, w, g)]
+  broad = [a.astype(jnp.float32) for a in (x, w, g)]
   for ours, theirs in (
-    (conv(x, w, *how), conv(wide[0], wide[1], *how)),
-    (by_input(w, g, *how), by_input(wide[1], wide[2], *how)),
-    (by_weights(x, g, *how), by_weights(wide[0], wide[2], *how)),
+    (conv(x, w, *how), conv(broad[0], broad[1], *how)),
+    (by_input(w, g, *how), by_input(broad[1], broad[2], *how)),
+    (by_weights(x, g, *how), by_weights(broad[0], broad[2], *how)),
   ):
     assert ours.dtype == jnp.bfloat16
     _close(ours.astype(jnp.float32), theirs, 2**-8)

@@ -9,6 +9,8 @@ from genjax.ops.diffaugment import POLICIES, Policy, coloured, cut, diffaugment,
 KEY = jax.random.key(0)
 ALL = Policy(colour=0.8, flip=0.5, scaling=0.8, translation=0.8, cutout=0.8)
 apply = jax.jit(diffaugment, static_argnums=2)
+MARKED = np.zeros((4000, 8, 8, 1), np.float32)
+MARKED[:, 4, 4] = 1
 
 
 def _images(count=64, side=8, channels=3, seed=1):
@@ -26,12 +28,12 @@ def test_colours_are_the_formulae_of_numpy():
   images, rng = _images(5).astype(np.float64), np.random.default_rng(2)
   brightness, saturation, contrast = rng.uniform(-0.5, 0.5, 5), rng.uniform(0, 2, 5), rng.uniform(0.5, 1.5, 5)
   got = coloured(*(jnp.asarray(value, jnp.float32) for value in (images, brightness, saturation, contrast)))
-  for image, b, s, c, told in zip(images, brightness, saturation, contrast, got, strict=True):
+  for image, b, s, c, message in zip(images, brightness, saturation, contrast, got, strict=True):
     image = image + b
     grey = image.mean(2, keepdims=True)
     image = (image - grey) * s + grey
     image = (image - image.mean()) * c + image.mean()
-    np.testing.assert_allclose(told, image, atol=1e-6)
+    np.testing.assert_allclose(message, image, atol=1e-6)
 
 
 def test_an_image_of_one_channel_has_nothing_to_saturate():
@@ -91,9 +93,7 @@ def test_half_squares_are_at_every_place_and_a_quarter_of_the_image_at_most():
 
 
 def test_shifts_and_factors_are_spread_as_they_should_be():
-  marked = np.zeros((4000, 8, 8, 1), np.float32)
-  marked[:, 4, 4] = 1
-  places = np.argwhere(np.asarray(apply(KEY, marked, Policy(translation=1.0)))[..., 0] == 1)[:, 1:]
+  places = np.argwhere(np.asarray(apply(KEY, MARKED, Policy(translation=1.0)))[..., 0] == 1)[:, 1:]
   counts = np.histogram2d(*places.T, bins=(np.arange(2.5, 7), np.arange(2.5, 7)))[0]
   assert (counts > 0).sum() == 9  # one pixel each way: an eighth of the side
   assert np.abs(counts[counts > 0] - 4000 / 9).max() < 5 * np.sqrt(4000 / 9)
@@ -110,6 +110,24 @@ def test_each_change_comes_to_its_share_of_the_images(name):
   changed = (np.asarray(apply(KEY, images, Policy(**{name: 0.3}))) != images).any((1, 2, 3))
   at_rest = {"translation": 1 / 9}.get(name, 0.0)  # a shift of nothing
   assert abs(changed.mean() - 0.3 * (1 - at_rest)) < 5 * np.sqrt(0.21 / 2000)
+
+
+def test_the_changes_of_an_image_are_drawn_independently_of_each_other_and_over_their_whole_range():
+  """Amounts are read from images that meet one change alone: by its key an image draws the same in every policy."""
+  n, images = 2000, _images(2000, 8)
+  gates = [(np.asarray(apply(KEY, images, Policy(**{name: 0.3}))) != images).any((1, 2, 3)) for name in Policy._fields]
+  coloured, mean = np.asarray(apply(KEY, images, Policy(colour=1.0))), lambda x: x.mean((1, 2, 3))
+  slope = lambda y, x: (y * x).sum((1, 2)) / (x * x).sum((1, 2))
+  grey = lambda x: x.mean(3) - mean(x)[:, None, None]
+  brightness, contrast = mean(coloured) - mean(images), slope(grey(coloured), grey(images))
+  saturation = slope(*(np.diff(x)[..., 0] for x in (coloured, images))) / contrast
+  for amount, (low, high) in ((brightness, (-0.5, 0.5)), (saturation, (0, 2)), (contrast, (0.5, 1.5))):
+    np.testing.assert_allclose([amount.min(), amount.max()], [low, high], atol=0.01)
+  shifts = np.argwhere(np.asarray(apply(KEY, MARKED, Policy(translation=1.0)))[:n, ..., 0] == 1)[:, 1:].T
+  holes = np.asarray(apply(KEY, np.ones_like(MARKED), Policy(cutout=1.0)))[:n, ..., 0] == 0
+  middles = [(holes.any(3 - axis) * np.arange(8)).sum(1) / holes.any(3 - axis).sum(1) for axis in (1, 2)]
+  draws = np.corrcoef([*gates, brightness, saturation, contrast, *shifts, *middles])
+  assert np.abs(draws - np.eye(len(draws))).max() < 5 / np.sqrt(n)
 
 
 def test_the_same_augmentation_of_a_mixture_is_the_mixture_of_augmented_images():
@@ -135,9 +153,9 @@ def test_an_image_is_augmented_alike_in_any_batch_and_on_any_number_of_devices()
   rounding = 5e-7 * 2 * 3  # of places up to 8, times how much neighbours differ, times what colours do to that
   np.testing.assert_allclose(apply(KEY, images[:4], ALL), whole[:4], atol=rounding)
   spread = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data"))
-  told = apply(KEY, jax.device_put(images, spread), ALL)
-  assert told.sharding.is_equivalent_to(spread, 4)
-  np.testing.assert_allclose(told, whole, atol=rounding)
+  message = apply(KEY, jax.device_put(images, spread), ALL)
+  assert message.sharding.is_equivalent_to(spread, 4)
+  np.testing.assert_allclose(message, whole, atol=rounding)
 
 
 def test_other_keys_draw_otherwise_and_so_do_other_images():

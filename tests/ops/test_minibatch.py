@@ -25,9 +25,9 @@ def test_images_that_are_the_same_score_the_batch_size():
 
 def test_deviation_is_that_of_the_group_that_an_image_is_in():
   images = np.random.default_rng(2).normal(size=(6, 2, 2, 1)).astype(np.float32)
-  told = deviation(jnp.asarray(images), group=2)
+  message = deviation(jnp.asarray(images), group=2)
   expected = [np.sqrt(images[[i % 3, i % 3 + 3]].var(0) + 1e-8).mean() for i in range(6)]
-  np.testing.assert_allclose(told, expected, rtol=1e-5)
+  np.testing.assert_allclose(message, expected, rtol=1e-5)
   assert np.isfinite(jax.grad(lambda x: deviation(x, 2).sum())(jnp.zeros((4, 3)))).all()
   with pytest.raises(ValueError, match="no groups of 4"):
     deviation(jnp.asarray(images))

@@ -14,10 +14,10 @@ IMAGES = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
 def _filtered(images, before, after):
   """Sums of the kernel times pixels, outside of which all is 0."""
   padded = np.pad(images.astype(np.float64), ((0, 0), (before, after), (before, after), (0, 0)))
-  high, wide = padded.shape[1] - 3, padded.shape[2] - 3
-  result = np.zeros((images.shape[0], high, wide, images.shape[3]))
+  high, broad = padded.shape[1] - 3, padded.shape[2] - 3
+  result = np.zeros((images.shape[0], high, broad, images.shape[3]))
   for row in range(high):
-    for column in range(wide):
+    for column in range(broad):
       window = padded[:, row : row + 4, column : column + 4]
       result[:, row, column] = (window * KERNEL[None, :, :, None]).sum((1, 2))
   return result
@@ -25,9 +25,9 @@ def _filtered(images, before, after):
 
 def _apart(images):
   """Zeros after every pixel."""
-  wide = np.zeros((images.shape[0], 2 * images.shape[1], 2 * images.shape[2], images.shape[3]))
-  wide[:, ::2, ::2] = images
-  return wide
+  broad = np.zeros((images.shape[0], 2 * images.shape[1], 2 * images.shape[2], images.shape[3]))
+  broad[:, ::2, ::2] = images
+  return broad
 
 
 def test_the_taps_sum_to_one_and_are_symmetric():
@@ -37,9 +37,9 @@ def test_the_taps_sum_to_one_and_are_symmetric():
 
 @pytest.mark.parametrize("padding", [(0, 0), (1, 1), (2, 1), (2, 2)])
 def test_the_blur_is_the_kernels_sum_at_every_place(padding):
-  told = blur(jnp.asarray(IMAGES), padding)
-  np.testing.assert_allclose(told, _filtered(IMAGES, *padding), rtol=1e-5, atol=1e-6)
-  np.testing.assert_allclose(blur(jnp.asarray(IMAGES), padding, 4.0), 4 * told, rtol=1e-6)
+  message = blur(jnp.asarray(IMAGES), padding)
+  np.testing.assert_allclose(message, _filtered(IMAGES, *padding), rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(blur(jnp.asarray(IMAGES), padding, 4.0), 4 * message, rtol=1e-6)
 
 
 def test_doubling_is_zeros_between_pixels_then_four_times_the_filter():

@@ -47,12 +47,12 @@ def test_the_normalised_weights_gradient_goes_through_sigma():
 def test_one_iteration_a_step_gets_there_too():
   kernel = KERNELS["conv"]
   u, one = start_vector(jax.random.key(2), kernel), jax.jit(normalise)
-  found = []
+  result = []
   for _ in range(60):
     normed, u = one(kernel, u)
-    found.append(float(np.linalg.norm(np.reshape(normed, (-1, 5)), 2)))
-  np.testing.assert_allclose(found[-1], 1, rtol=1e-4)
-  assert found[0] >= found[10] >= found[-1] - 1e-6  # sigma is a lower bound that grows
+    result.append(float(np.linalg.norm(np.reshape(normed, (-1, 5)), 2)))
+  np.testing.assert_allclose(result[-1], 1, rtol=1e-4)
+  assert result[0] >= result[10] >= result[-1] - 1e-6  # sigma is a lower bound that grows
 
 
 def test_a_kernel_of_rank_one_needs_one_iteration():

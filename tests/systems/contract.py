@@ -197,11 +197,11 @@ def _samples(trial: Trial) -> None:
 
 def _numbers(trial: Trial, name: str) -> None:
   """One finite float32 for each example, the same whenever it is asked for, and not the same for all."""
-  found = trial.view(name, trial.trained, trial.examples)
-  assert (found.shape, found.dtype) == ((len(trial.examples),), jnp.float32)
-  assert np.isfinite(found).all()
-  assert len(np.unique(found)) > 1
-  np.testing.assert_array_equal(found, trial.view(name, trial.trained, trial.examples))
+  result = trial.view(name, trial.trained, trial.examples)
+  assert (result.shape, result.dtype) == ((len(trial.examples),), jnp.float32)
+  assert np.isfinite(result).all()
+  assert len(np.unique(result)) > 1
+  np.testing.assert_array_equal(result, trial.view(name, trial.trained, trial.examples))
 
 
 def _logits(trial: Trial) -> None:

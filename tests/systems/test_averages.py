@@ -43,7 +43,7 @@ def test_an_average_of_turning_weights_divides_by_its_own_largest_singular_value
   ends = draw(forms["params"]), draw(forms["params"])
   vectors = jax.tree.map(lambda leaf: leaf / max(np.linalg.norm(leaf), 1e-6), draw(forms["spectral"]))
 
-  def turn(index, both):
+  def update(index, both):
     now, average = both
     angle = 0.02 * (index + 1)
     params = jax.tree.map(lambda a, b: jnp.cos(angle) * a + jnp.sin(angle) * b, *ends)
@@ -51,7 +51,7 @@ def test_an_average_of_turning_weights_divides_by_its_own_largest_singular_value
     return now, averaged(rule, index, 1, now, average)
 
   first = {"params": ends[0], "spectral": vectors}
-  _, average = jax.jit(lambda first: jax.lax.fori_loop(0, 300, turn, (first, first)))(first)
+  _, average = jax.jit(lambda first: jax.lax.fori_loop(0, 300, update, (first, first)))(first)
   ratios = _used_over_true(average["params"], average["spectral"])
   named = lambda name, tree: [leaf for path, leaf in jax.tree.leaves_with_path(tree) if path[-1].key == name]
   assert len(ratios) == len(named("u", vectors))

@@ -24,22 +24,22 @@ def moved(rule, grads=GRADS, start=START):
   return path
 
 
-def adam_in_numpy(rate, b1, b2, eps, weight_decay=0.0):
+def adam_in_numpy(value, b1, b2, eps, weight_decay=0.0):
   weight, mean, square, path = START, 0.0, 0.0, []
   for t, grad in enumerate(GRADS, 1):
     mean, square = b1 * mean + (1 - b1) * grad, b2 * square + (1 - b2) * grad**2
     step = mean / (1 - b1**t) / (np.sqrt(square / (1 - b2**t)) + eps)
-    weight -= rate * (step + weight_decay * weight)
+    weight -= value * (step + weight_decay * weight)
     path.append(weight)
   return path
 
 
-def rmsprop_in_numpy(rate, decay, momentum, eps, inside, weight_decay=0.0):
+def rmsprop_in_numpy(value, decay, momentum, eps, inside, weight_decay=0.0):
   weight, square, buffer, path = START, 0.0, 0.0, []
   for grad in GRADS:
     grad += weight_decay * weight
     square = decay * square + (1 - decay) * grad**2
-    buffer = momentum * buffer - rate * grad / (np.sqrt(square + eps) if inside else np.sqrt(square) + eps)
+    buffer = momentum * buffer - value * grad / (np.sqrt(square + eps) if inside else np.sqrt(square) + eps)
     weight += buffer
     path.append(weight)
   return path
@@ -47,10 +47,10 @@ def rmsprop_in_numpy(rate, decay, momentum, eps, inside, weight_decay=0.0):
 
 def sgd_in_numpy(rates, momentum, nesterov, weight_decay=0.0):
   weight, buffer, path = START, 0.0, []
-  for rate, grad in zip(rates, GRADS, strict=True):
+  for value, grad in zip(rates, GRADS, strict=True):
     grad += weight_decay * weight
     buffer = momentum * buffer + grad
-    weight -= rate * (grad + momentum * buffer if nesterov else buffer)
+    weight -= value * (grad + momentum * buffer if nesterov else buffer)
     path.append(weight)
   return path
 

@@ -88,8 +88,8 @@ def test_the_bound_is_log_p_less_the_divergence_of_the_encoder_from_the_posterio
 
 def test_many_importance_samples_reach_the_exact_likelihood():
   system = linear(importance_samples=5000)
-  found = system.views["log_prob"](Fixture.state(system), Fixture.images)
-  np.testing.assert_allclose(found, Fixture.log_prob(), atol=0.05)
+  result = system.views["log_prob"](Fixture.state(system), Fixture.images)
+  np.testing.assert_allclose(result, Fixture.log_prob(), atol=0.05)
   assert Fixture.bound().max() < Fixture.log_prob().max() - 0.1  # the bound of one sample is no such number
 
 
@@ -112,6 +112,7 @@ def test_the_kl_term_is_weighted_by_beta():
     system = linear(beta=beta)
     values[beta] = jax.jit(system.step)(jax.random.key(1), Fixture.state(system), {"image": Fixture.images})[1]
   kl = values[1.0]["kl"]
+  assert values[4.0]["kl"] == kl  # as it is, not as it is weighted
   np.testing.assert_allclose(values[4.0]["loss"] - values[1.0]["loss"], 3 * kl, rtol=1e-4)
   np.testing.assert_allclose(values[1.0]["loss"], values[1.0]["reconstruction"] + kl, rtol=1e-5)
   variance = 1 / np.diag(np.linalg.inv(Fixture.covariance))

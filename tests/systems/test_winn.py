@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from genjax.nets.convnet import ConvNet
@@ -16,7 +17,8 @@ from genjax.objectives.zoo import winn_objective
 from genjax.ops import langevin
 from genjax.ops.augment import to_uint8
 from genjax.systems.optimizers import adam
-from genjax.systems.winn import winn
+from genjax.systems.passes import Learner, learn
+from genjax.systems.winn import _loss, winn
 
 SHAPE = (8, 8, 1)
 MINIBATCH, BATCH, SYNTHESIS, INITIAL, CAPACITY = 8, 32, 16, 16, 48
@@ -108,6 +110,38 @@ def test_a_step_makes_passes_times_minibatches_updates(name, passes):
     state, _ = trial.run(state, i, i + 1)
     counts.append(int(state.optimizer[0].count))
   assert counts == passes
+
+
+def test_metrics_are_means_over_the_updates_that_are_made_however_many_a_ramp_leaves():
+  """Update i goes down a slope of i: the weight by the sum of i, the metric by its mean."""
+  loss = lambda params, terms, index: (params * index, (terms, {"index": index.astype(jnp.float32)}))
+  rule = optax.sgd(1.0)
+  start = Learner(jnp.zeros(()), None, rule.init(jnp.zeros(())), ())
+  run = jax.jit(lambda count: learn(start, loss, rule, count=count, ema=0.0, metrics=("index",)))
+  for count in (2, 5):
+    after, metrics = run(count)
+    assert after.params == -count * (count - 1) / 2
+    np.testing.assert_allclose([metrics["index"], metrics["gradient"]], (count - 1) / 2, rtol=1e-6)
+
+
+class _Dropping(nn.Module):
+  """The sum of the pixels that are left of half of them."""
+
+  @nn.compact
+  def __call__(self, images, *, train=False):
+    left = nn.Dropout(0.5, deterministic=not train)(images.reshape(len(images), -1))
+    return self.param("w", nn.initializers.ones, ()) * left.sum(1), {}
+
+
+def test_every_update_drops_by_a_draw_of_its_own():
+  """Also where two passes come to the same minibatch."""
+  net, images = _Dropping(), jnp.ones((2, 4, *SHAPE))
+  seen = Objective(Term(lambda: (), lambda key, state, round: (round.real_out[0], state)))
+  loss = _loss(net, seen, jax.random.key(0), images, lambda place: images[place], 2)
+  params = net.init(jax.random.key(0), images[0])
+  run = jax.jit(lambda index: loss(params, (), index)[0])
+  values = [float(run(index)) for index in range(6)]
+  assert len(set(values)) > 3  # sums of 64 that are 0 or 2: two of them are alike now and then
 
 
 class _Diary:

@@ -17,7 +17,7 @@ from genjax.objectives.terms import Objective, Term
 from genjax.objectives.zoo import inn_objective
 from genjax.ops import langevin, pool
 from genjax.systems.optimizers import adam
-from genjax.systems.winn_classifier import Minibatches, _drawn, _loss, winn_classifier
+from genjax.systems.winn_classifier import Minibatches, _baseline_loss, _drawn, _loss, winn_classifier
 
 SHAPE, CLASSES = (8, 8, 1), 3
 MINIBATCH, BATCH, SYNTHESIS, INITIAL, CAPACITY = 8, 32, 16, 8, 40
@@ -171,6 +171,32 @@ def test_each_minibatch_has_its_own_pseudo_negatives_and_meets_them_again_in_the
   values = [loss(params, (), jnp.int32(index)) for index in range(4)]
   means = [float(value - metrics["cross_entropy"]) for value, (_, metrics) in values]
   np.testing.assert_allclose(means, [0.0, 1.2, 0.0, 1.2], atol=1e-5)
+
+
+class _Dropping(nn.Module):
+  """Half of the pixels: their sum, and logits of three classes."""
+
+  @nn.compact
+  def __call__(self, images, *, train=False):
+    left = nn.Dropout(0.5, deterministic=not train)(images.reshape(len(images), -1))
+    return self.param("w", nn.initializers.ones, ()) * left.sum(1), {
+      "class_logits": left.reshape(len(images), 3, -1).sum(2)
+    }
+
+
+def test_every_update_drops_by_a_draw_of_its_own():
+  """Also where two passes come to the same minibatch."""
+  net, key = _Dropping(), jax.random.key(0)
+  reals = Minibatches(jnp.ones((2, 4, 8, 6, 1)), jnp.array([[0, 1, 2, 0]] * 2))
+  seen = Objective(Term(lambda: (), lambda key, state, round: (round.real_out[0], state)))
+  params = net.init(key, reals.images[0])
+  for loss in (
+    _baseline_loss(net, key, reals),
+    _loss(net, seen, 1.0, key, reals, lambda place, _: reals.images[place]),
+  ):
+    run = jax.jit(lambda index, loss=loss: loss(params, (), index)[0])
+    values = [float(run(index)) for index in range(6)]
+    assert len(set(values)) > 3
 
 
 def test_the_loss_is_cross_entropy_plus_alpha_times_the_objective():

@@ -62,9 +62,9 @@ def raw(leaf):
   return np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
 
 
-def assert_same_bits(found, wanted):
-  assert jax.tree.structure(found) == jax.tree.structure(wanted)
-  for (name, a), b in zip(named_leaves(found).items(), jax.tree.leaves(wanted), strict=True):
+def assert_same_bits(result, wanted):
+  assert jax.tree.structure(result) == jax.tree.structure(wanted)
+  for (name, a), b in zip(named_leaves(result).items(), jax.tree.leaves(wanted), strict=True):
     assert a.dtype == b.dtype, name
     assert raw(a).tobytes() == raw(b).tobytes(), name
     assert a.shape == b.shape, name
@@ -143,9 +143,9 @@ def test_a_restored_state_can_be_donated_and_a_saved_one_too(saved):
   checkpoints.save(3, after)
   bump(after)  # while it may still be written: what is written is what was there
   checkpoints.wait()
-  found, step = checkpoints.restore(target_of(state_of(0)))
+  result, step = checkpoints.restore(target_of(state_of(0)))
   assert step == 3
-  jax.tree.map(np.testing.assert_array_equal, copied(found), kept)
+  jax.tree.map(np.testing.assert_array_equal, copied(result), kept)
 
 
 def test_only_the_newest_are_kept(tmp_path):
