@@ -1,66 +1,36 @@
 """Measures images on disk, which any tool made, against others: `genjax compare A B`. B is the reference.
 
 Images are read a batch at a time, in colour, and of both sides features are held (8 kB an image in Inception's); only
-sliced_wasserstein needs pixels in memory. A metric asks an extractor for features of images [N, H, W, C]. In their
-place it is given *tickets*, the numbers of images as bytes [N, 1, 1, 4], and its extractor knows the features by
-ticket. So the metrics are those of a run, and images may be of many sizes where the net resizes them. Features of B are
-kept on disk (metrics/stored.py): B is read first for its sha256, and again where they are not there.
+sliced_wasserstein needs pixels in memory. Features of B are kept on disk (metrics/stored.py): B is read first for its
+sha256, and again where they are not there.
 
 Departs  Quantisation is that of the files: who wrote them may have rounded or cut off.
 Checked  tests/test_comparison.py
 """
 
-import collections
 import dataclasses
 import functools
 import hashlib
-import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
 from genjax.core import Dataset, Metric, Number, Split
-from genjax.data.image_files import image_files
-from genjax.data.image_set import THREADS, Source, UnreadableImage, report
 from genjax.evaluate import Evaluation, cards, measure
 from genjax.make import parameters
 from genjax.metrics.card import Card
 from genjax.metrics.extractor import function_extractor
 from genjax.metrics.features import Recipe
-from genjax.metrics.generated import outputs_of
 from genjax.metrics.samples import Given
+from genjax.reading import OF_A, Check, Known, Read, Side, in_memory, one_size, read_side, side_of, tickets
 from genjax.registry import COMPARED, METRICS, UsageError, load, nearest, resolve
 from genjax.train.terminal import answer
 
-BATCH, BATCH_BYTES = 1024, 64 << 20  # images, and bytes of pixels, that are on the host before they become features
-AHEAD = 16  # images that are read ahead
 PROBES = 1024  # images of B that set the scale of random features
 QUANTISATION = "8 bit, as the files have it"
-_SECOND = 1 << 31  # added to the tickets of A
-Check = Callable[[str, np.ndarray], None]  # name and pixels of an image: raises ValueError where it is of no use
-
-
-class Side(NamedTuple):
-  """Images of one side, before they are read."""
-
-  path: str
-  source: Source
-  rows: np.ndarray  # those that are used, ascending
-  name: str  # for cards
-
-
-class Read(NamedTuple):
-  """What is kept of images after they were read."""
-
-  count: int
-  digest: str  # sha256 of the sha256 of shape and pixels of each, in the order of their names
-  features: np.ndarray | None = None  # [N, d]
-  logits: np.ndarray | None = None  # [N, K]
-  pixels: np.ndarray | None = None  # [N, H, W, 3]
 
 
 def compare(
@@ -95,10 +65,10 @@ def compare(
   """
   settings = _settings(metrics, weights)
   try:
-    sides = _side(a, n, seed), _side(b, n, seed)
+    sides = side_of(a, n, seed), side_of(b, n, seed)
     chosen = seed if any(len(side.rows) < side.source.count for side in sides) else None
     made = lambda count, net: {name: _metric(name, count, net, more, chosen) for name, more in settings.items()}
-    check = _one_size()
+    check = one_size()
     net = _net(extractor, weights, resize, sides[1], check) if any(map(_takes_extractor, settings)) else None
     resizes = getattr(net, "resize", "none") != "none" and all(map(_takes_extractor, settings))
     return _measured(made, sides, net, (lambda name, image: None) if resizes else check)
@@ -116,14 +86,6 @@ def _settings(metrics: Any, weights: str | None) -> dict[str, dict[str, Any]]:
       known = f"; {name} needs more than images" if name in METRICS else nearest(name, COMPARED)
       raise UsageError(f"no metric {name!r} of images on disk{known}; there are {', '.join(COMPARED)}")
   return settings
-
-
-def _side(path: str, n: int | None, seed: int) -> Side:
-  source = image_files(path)
-  if n is None or n >= source.count:
-    return Side(path, source, np.arange(source.count), path)
-  rows = np.sort(np.random.default_rng(seed).choice(source.count, n, replace=False))
-  return Side(path, source, rows, f"{path}, {n} of {source.count} images")
 
 
 # Extractors -----------------------------------------------------------------------------------------------------------
@@ -145,172 +107,16 @@ def _net(name: str | None, weights: str | None, resize: str, reference: Side, ch
   except LookupError as error:
     raise UsageError(f"--extractor {error}") from error
   if isinstance(made, Recipe):
-    split = _in_memory(reference, None if made.labels else PROBES, check)
+    split = in_memory(reference, None if made.labels else PROBES, check)
     if made.labels and "label" not in split.examples:
       raise UsageError(f'"{reference.path}" has no labels to train a classifier on; two subfolders or more are labels')
     return made.make(split, split, len(reference.source.label_names) or None, reference.path)
   if hasattr(made, "features"):
     return made
-  return function_extractor(made, _in_memory(reference, PROBES, check).examples["image"])
-
-
-def _in_memory(side: Side, most: int | None, check: Check) -> Split:
-  """The first images of a side, of one size, with labels where there are any."""
-  read = sorted(_images(side._replace(rows=side.rows[:most]), {}, check), key=lambda one: one[0])
-  if not read:
-    raise ValueError(f'"{side.path}": the first {len(side.rows[:most])} images are unreadable')
-  _, images, labels = zip(*read, strict=True)
-  labelled = {} if None in labels else {"label": np.array(labels, np.int32)}
-  return Split(side.name, "", {"image": np.stack(images), **labelled})
-
-
-# Reading --------------------------------------------------------------------------------------------------------------
-
-
-def _one_size() -> Check:
-  """Of each image with its name: raises ValueError where its shape is not that of the first."""
-  first: list[Any] = []
-
-  def check(name: str, image: np.ndarray) -> None:
-    first[:] = first or [name, image.shape]
-    if image.shape != first[1]:
-      (height, width), (other_height, other_width) = first[1][:2], image.shape[:2]
-      raise ValueError(
-        f"{first[0]} is {width}x{height}, {name} is {other_width}x{other_height}; images of several sizes are compared "
-        "in features of Inception (--weights), which resizes them"
-      )
-
-  return check
-
-
-def _images(side: Side, failures: dict[int, str], check: Check) -> Iterator[tuple[int, np.ndarray, int | None]]:
-  """Place among the rows, pixels and label of every readable image; why others are not goes into `failures`."""
-  source, ahead = side.source, collections.deque()
-
-  def read(place: int) -> tuple[int, str, Any, int | None]:
-    row = int(side.rows[place])
-    name = f"{side.path}/{source.name_of(row)}"
-    try:
-      return place, name, *source.read(row)
-    except UnreadableImage as error:
-      return place, name, error, None
-
-  with ThreadPoolExecutor(THREADS if source.order is None else 1) as pool:
-    places = iter(_quickest(side).tolist())
-    ahead.extend(pool.submit(read, place) for place in itertools.islice(places, AHEAD))
-    while ahead:
-      place, name, image, label = ahead.popleft().result()
-      ahead.extend(pool.submit(read, place) for place in itertools.islice(places, 1))
-      if isinstance(image, UnreadableImage):
-        failures[place] = str(image)
-        continue
-      check(name, image)
-      yield place, image, label
-
-
-def _quickest(side: Side) -> np.ndarray:
-  """Places among the rows, in the order in which they are quick to read."""
-  if side.source.order is None:
-    return np.arange(len(side.rows))
-  lies_at = np.argsort(np.asarray(side.source.order))
-  return np.argsort(lies_at[side.rows])
-
-
-def _batches(images: Iterator[tuple[int, np.ndarray, Any]]) -> Iterator[tuple[list[int], np.ndarray]]:
-  """Places and pixels [B, H, W, 3] of images of one size."""
-  waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
-  held = 0
-  joined = lambda group: ([place for place, _ in group], np.stack([image for _, image in group]))
-  for place, image, _ in images:
-    group = waiting.setdefault(image.shape, [])
-    group.append((place, image))
-    held += image.nbytes
-    if len(group) == BATCH:
-      held -= BATCH * image.nbytes
-      yield joined(waiting.pop(image.shape))
-    elif held >= BATCH_BYTES:
-      held = 0
-      yield from map(joined, waiting.values())
-      waiting.clear()
-  yield from map(joined, waiting.values())
-
-
-def _read(side: Side, wants: frozenset[str], net: Any, check: Check, *, quiet: bool = False) -> Read:
-  """Reads a side from one end to the other, and keeps what is wanted: "pixels", "features", "logits"."""
-  failures: dict[int, str] = {}
-  hashes, kept = np.zeros((len(side.rows), 32), np.uint8), {}
-  for places, pixels in _batches(_images(side, failures, check)):
-    hashes[places] = [_sha256(image) for image in pixels]
-    parts = {"pixels": pixels} if "pixels" in wants else {}
-    if wants - {"pixels"}:
-      parts["features"], logits = outputs_of(net, pixels, logits="logits" in wants)
-      if logits is None and "logits" in wants:
-        raise ValueError("class logits are needed, which these features do not have; use --weights, or a classifier")
-      parts |= {} if logits is None else {"logits": logits}
-    for name, part in parts.items():
-      if name not in kept:
-        kept[name] = np.empty((len(side.rows), *part.shape[1:]), part.dtype)
-      kept[name][places] = part
-  if failures and not quiet:
-    report(side.path, len(side.rows), [failures[place] for place in sorted(failures)])
-  good = np.delete(np.arange(len(side.rows)), list(failures)) if failures else slice(None)
-  hashes = hashes[good]
-  if not len(hashes):
-    raise ValueError(f'"{side.path}" has no readable image')
-  digest = hashlib.sha256(hashes.tobytes()).hexdigest()
-  return Read(len(hashes), digest, **{name: rows[good] for name, rows in kept.items()})
-
-
-def _sha256(image: np.ndarray) -> np.ndarray:
-  """[32] bytes of the shape and the pixels of an image."""
-  sha = hashlib.sha256(repr(image.shape).encode())
-  sha.update(image.data)
-  return np.frombuffer(sha.digest(), np.uint8)
+  return function_extractor(made, in_memory(reference, PROBES, check).examples["image"])
 
 
 # Measuring ------------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Known:
-  """An extractor's features of images that are given as tickets.
-
-  Attributes:
-    net: the extractor.
-    of: for B, for A: what was kept of its images; worked out when it is first asked for.
-    digest: of the net and B, so that what is kept on disk of B's tickets is B's.
-  """
-
-  net: Any
-  of: tuple[Callable[[], Read], Callable[[], Read]]
-  digest: str
-
-  @property
-  def description(self) -> str:
-    return self.net.description
-
-  @property
-  def resize(self) -> str:
-    return getattr(self.net, "resize", "none")
-
-  @property
-  def scaling(self) -> str:
-    return getattr(self.net, "scaling", "[-1, 1]")
-
-  def outputs(self, tickets: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Features, and logits where they were kept, of tickets [N, 1, 1, 4] that follow each other."""
-    of_a, first = divmod(int(np.ascontiguousarray(tickets[0]).view("<u4").item()), _SECOND)
-    read = self.of[of_a]()
-    rows = slice(first, first + len(tickets))
-    return read.features[rows], None if read.logits is None else read.logits[rows]
-
-  def features(self, tickets: np.ndarray) -> np.ndarray:
-    """Features alone."""
-    return self.outputs(tickets)[0]
-
-
-def _tickets(count: int, first: int = 0) -> np.ndarray:
-  return np.arange(first, first + count, dtype="<u4").view(np.uint8).reshape(count, 1, 1, 4)
 
 
 def _metric(name: str, samples: int, extractor: Any, settings: Mapping[str, Any], seed: int | None) -> Metric:
@@ -337,12 +143,12 @@ def _measured(
   a, b = sides
   wants = frozenset(want for metric in metrics(len(a.rows), net).values() for want in metric.gathers)
   of_net = wants - {"pixels"}
-  of_a = _read(a, wants, net, check)
-  of_b = _read(b, wants - of_net, None, check)
+  of_a = read_side(a, wants, net, check)
+  of_b = read_side(b, wants - of_net, None, check)
 
   @functools.cache
   def again() -> Read:
-    read = _read(b, of_net, net, check, quiet=True)
+    read = read_side(b, of_net, net, check, quiet=True)
     if read.digest != of_b.digest:
       raise ValueError(f'"{b.path}" changed while it was read')
     return read
@@ -352,7 +158,7 @@ def _measured(
   numbers = {}
   for pixels in (False, True):
     chosen = {name: metric for name, metric in made.items() if ("pixels" in metric.gathers) is pixels}
-    images = (of_a.pixels, of_b.pixels) if pixels else (_tickets(of_a.count, _SECOND), _tickets(of_b.count))
+    images = (of_a.pixels, of_b.pixels) if pixels else (tickets(of_a.count, OF_A), tickets(of_b.count))
     if chosen:
       data = _dataset(b.name, images[1])
       evaluation = Evaluation(chosen, {name: name for name in chosen})
