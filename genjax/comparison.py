@@ -64,10 +64,13 @@ def compare(
     UsageError: one line.
   """
   settings = _settings(metrics, weights)
+  if weights is None and extractor in (None, "random", "classifier", "inception"):
+    _refuse_without_weights("inception" if extractor == "inception" else next(filter(_IS_FID, settings), None))
   try:
     sides = side_of(a, n, seed), side_of(b, n, seed)
     chosen = seed if any(len(side.rows) < side.source.count for side in sides) else None
     made = lambda count, net: {name: _metric(name, count, net, more, chosen) for name, more in settings.items()}
+    made(len(sides[0].rows), lambda images: images)  # settings of which no number comes, before anything is read
     check = one_size()
     net = _net(extractor, weights, resize, sides[1], check) if any(map(_takes_extractor, settings)) else None
     resizes = getattr(net, "resize", "none") != "none" and all(map(_takes_extractor, settings))
@@ -88,18 +91,26 @@ def _settings(metrics: Any, weights: str | None) -> dict[str, dict[str, Any]]:
   return settings
 
 
+_IS_FID = ("fid", "fid_infinity").__contains__
+
+
+def _refuse_without_weights(what: str | None) -> None:
+  """Raises UsageError for what is Inception's; None is not."""
+  from genjax.metrics.inception import FILE, HOME
+
+  if what is not None:
+    raise UsageError(
+      f"{what} is in Inception's features: say --weights PATH of {FILE} (95.6 MB), which its authors publish at "
+      f"{HOME}; the same distance in other features is the metric frechet"
+    )
+
+
 # Extractors -----------------------------------------------------------------------------------------------------------
 
 
 def _net(name: str | None, weights: str | None, resize: str, reference: Side, check: Check) -> Any:
   """The extractor of a name. Raises UsageError, ValueError or OSError."""
   name = name or ("random" if weights is None else "inception")
-  if name == "inception" and weights is None:
-    from genjax.metrics.inception import FILE, HOME
-
-    raise UsageError(
-      f"Inception's weights are missing: say --weights PATH of {FILE}, which its authors publish at {HOME}"
-    )
   if name != "inception" and weights is not None:
     raise UsageError(f"--weights are Inception's, and --extractor is {name}; leave one of them out")
   try:

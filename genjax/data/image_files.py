@@ -166,7 +166,8 @@ def _npz(path: str) -> Source:
 
   def read(index: int) -> tuple[np.ndarray, int | None]:
     image = row(index).transpose(order)
-    return np.broadcast_to(image, (*image.shape[:2], 3)), None if labels is None else int(labels[index])
+    image = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+    return image, None if labels is None else int(labels[index])
 
   digest = hashlib.sha256(repr((key, header.shape, os.path.getsize(path))).encode()).hexdigest()
   label_names = () if labels is None else tuple(map(str, range(int(labels.max()) + 1)))

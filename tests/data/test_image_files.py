@@ -158,7 +158,7 @@ def test_an_npz_that_lies_is_one_line(tmp_path):
   content = bytearray(path.read_bytes())
   content[400] ^= 1
   path.write_bytes(content)
-  with pytest.raises(ValueError, match=r"damaged from image \d of 6 on: Bad CRC"):
+  with pytest.raises(ValueError, match=r"is damaged.*: Bad CRC"):
     pixels(image_files(str(path)))
 
 
