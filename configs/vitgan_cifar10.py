@@ -24,6 +24,8 @@ Paper     Lee, Chang, Jiang, Zhang, Tu & Liu, ICLR 2022, arXiv:2107.04589; secti
 Departs   The thesis does not give these: the average's half-life (10,000 images, StyleGAN2's), the number of steps (25
           million images, as in the code that it names as its base), the latent (384, as released), R1's weight (10,
           in one of 16 steps, as in that base; Karras et al. 2020), what bCR compares (two draws, as released).
+          Style mixing of StyleGAN2's generator: 0.9, as in that base (moono/stylegan2-tf-2.x), whose path length is
+          left out; StyleGAN2-ADA has neither on CIFAR-10. ViTGAN's generator does not mix, as released.
           released: its generator has residuals after the norm and spectral normalisation; attention is by products, for
           its "L2" attention is a product with its sign reversed; pixels are implicit, not by its convolutional decoder.
           Tables 3.1 and 3.2 print FID 5.60 for StyleGAN2, which in Table 3.5 is the row without augmentation; with
@@ -159,6 +161,7 @@ def get_config(arg: str = "") -> ConfigDict:
   }
   config.system.ema_half_life = 1e6 if released else 1e4  # images
   config.system.ema_start = 1_000_000 // config.data.batch if released else 0
+  config.system.style_mixing = 0.9 if config.generator.name == "stylegan2" else 0.0
   config.system.augment = "" if "noaug" in words else "released" if released else "thesis"
 
   config.train.steps = 800_000 if released else IMAGES // config.data.batch // 100 * 100

@@ -63,6 +63,7 @@ OPTIONS: dict[str, dict[str, Callable[[str], Any]]] = {  # what a command takes 
   "study": {"seeds": int, "quiet": bool},
   "objectives": {},
   "convert": {"from": str, "net": str, "out": str},
+  "report": {"out": str, "interpolate": int, "allow": str},
 }
 RUN_BY = {"study": "genjax.studies.command:study", "compare": "genjax.comparison:command"}  # the rest: run.COMMANDS
 TAKES_CONFIG = ("train", "sample", "evaluate", "encode", "bench")
@@ -84,11 +85,19 @@ def main(argv: list[str] | None = None) -> int:
     if request.command == "objectives":  # no JAX, but for one row
       show(_objectives(request.options.get("row")))
       return 0
+    if request.command == "report":  # no JAX, but for interpolations
+      draw = load("genjax.interpolation:interpolation") if "interpolate" in request.options else None
+      show(load("genjax.page.command:report")(request, draw))
+      return 0
     home = RUN_BY.get(request.command)
     function = load(home) if home else None
     return load("genjax.run:command")(request, function)
   except UsageError as error:
     return fail(error, 2)
+  except OSError as error:
+    if not hasattr(error, "exit_code"):  # one without is a bug, and no StorageError
+      raise
+    return fail(error, error.exit_code)
   except KeyboardInterrupt:
     return fail("stopped by Ctrl-C at once: what was not saved is lost, the newest checkpoint stays", 130)
 
@@ -162,6 +171,8 @@ def parse(argv: list[str]) -> Request:
     return _convert(rest)
   if command == "compare":
     return _compare(rest)
+  if command == "report":
+    return _report(rest)
   known = {"config": str, "workdir": str, "allow": str, **OPTIONS[command]}
   given, overrides = _words(command, rest, known)
   if command == "bench" and typed("--metrics", bool, given.pop("metrics", "false")):
@@ -267,6 +278,28 @@ def _convert(rest: list[str]) -> Request:
   if not out.endswith(".npz"):
     raise UsageError(f"--out {out!r}; use a name that ends in .npz")
   return Request("convert", None, "", {**given, "out": out})
+
+
+def _report(rest: list[str]) -> Request:
+  """Folders and options in any order."""
+  folders, others = [], []
+  while rest:
+    word = rest.pop(0)
+    if not word.startswith("--"):
+      folders.append(word)
+      continue
+    name, is_pair, _ = word.removeprefix("--").partition("=")
+    if name == "workdir" or name.startswith("config."):
+      raise UsageError(f"report takes no --{name}, only folders: genjax report runs/a runs/b")
+    others += [word, *(rest[:1] if not is_pair else [])]
+    del rest[: 0 if is_pair else 1]
+  if not folders:
+    raise UsageError("which workdirs? genjax report runs/a runs/b")
+  given, _ = _words("report", others, OPTIONS["report"])
+  options = {name: typed(f"--{name}", kind, given[name]) for name, kind in OPTIONS["report"].items() if name in given}
+  if options.get("interpolate", 2) < 2:
+    raise UsageError("--interpolate takes 2 or more")
+  return Request("report", None, "", {"workdirs": folders, **options}, _allowed(given.get("allow"), []))
 
 
 def _words(command: str, rest: list[str], known: Mapping[str, Any]) -> tuple[dict[str, str], list[tuple[str, str]]]:

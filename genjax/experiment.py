@@ -42,7 +42,7 @@ def experiment(config: ConfigDict, *, allow: Allow = None, trust: Collection[str
   here = {"seed": config.seed, "process": jax.process_index(), "processes": jax.process_count()}
   here |= {"batch": config.data.batch} if "batch" in config.data else {}
   data = make("data", config.data, Maker(here, allow, special))
-  facts = {**data.facts, "decay_steps": config.train.get("steps")}
+  facts = {**data.facts, "decay_steps": config.train.get("steps"), "queues": jax.device_count()}
   maker = Maker(facts, allow, special)
   beside = {key: config[key] for key in config if key not in (*SECTIONS, *OTHERS)}
   system = make("system", config.system, maker, beside=beside)

@@ -11,6 +11,7 @@ USAGE = """genjax COMMAND --config NAME|FILE.py[:ARG] [--config.KEY=VALUE ...] [
   study      runs an experiment of several trainings: a table and a picture
   objectives lists the adversarial objectives, with papers, equations and what each needs
   convert    writes the weights of the authors' MetaOptNet as .npz
+  report     makes one page of HTML of one or several workdirs: curves, samples, numbers, configs
 
 `genjax COMMAND --help` shows examples. Configs here: """
 
@@ -70,7 +71,7 @@ one step that is under way. sample, evaluate and encode only read, also beside a
   genjax evaluate --workdir runs/digits
   genjax evaluate --workdir runs/digits --config.metrics.frechet.samples=1000 --step 400
   genjax evaluate --workdir runs/digits --metrics kid,prdc --n 500
-  genjax evaluate --workdir runs/cifar --metrics fid,kid,prdc --n 50000 --weights pt_inception-2015-12-05-6726825d.pth
+  genjax evaluate --workdir runs/digits --metrics fid,kid,prdc --n 50000 --weights pt_inception-2015-12-05-6726825d.pth
   genjax evaluate --config metaoptnet_miniimagenet --config.data.path=miniImageNet --config.net.weights=resnet12.npz \\
     --step 0                                                         # converted weights, without training
 
@@ -148,5 +149,20 @@ one step that is under way. sample, evaluate and encode only read, also beside a
   --from        best_model.pth, last_epoch.pth, epoch_10.pth ...
   --net         resnet12, conv4 or r2d2
   --out         default: the name of the checkpoint, with .npz, here; it goes into a config as net.weights
+""",
+  "report": """genjax report FOLDER...: one page of HTML of the runs in these workdirs, which needs no network.
+
+  genjax report runs/digits
+  genjax report runs/digits runs/seed1 --out digits.html      # side by side, the differences of their configs marked
+  genjax report runs/vitgan_digits --interpolate 10           # with interpolations of its newest checkpoint
+
+  --out         default report.html, here; the workdirs are only read, also beside a live run
+  --interpolate images in a row from one latent to another, drawn from the newest checkpoint of each run whose system
+                has latents; without it no checkpoint is opened, and the page is made in a second
+  --allow       with --interpolate: packages (a,b) of yours that a config.json names, and whose code may be run
+
+The page shows what is there: curves of every number in metrics.jsonl, samples over the steps, figure.png, the numbers
+of summary.json with their cards and the commands that give them, config, hardware and versions. It stays under 20 MB:
+where more pictures would not fit, it says how many of how many it shows.
 """,
 }

@@ -30,6 +30,7 @@ _COUNT = Range("1 or more", 1)
 _FROM_ZERO = Range("0 or more", 0)
 _ABOVE_ZERO = Range("a number above 0", 0, closed=False)
 _SHARE = Range("0 or more and less than 1", 0, 1)
+_PROBABILITY = Range("0 to 1", 0, math.nextafter(1, 2))
 _SEED = Range("0 or more and less than 2**32", 0, SEEDS)
 
 _ROWS: dict[Range, str] = {
@@ -38,8 +39,8 @@ _ROWS: dict[Range, str] = {
     chosen_at chunk code component_steps components critic_steps decay_steps degree depth depths episodes
     evaluate_steps factors features group groups growth head_classes heads hidden importance_samples initial
     directions inner_steps interval iterations kernel latent layers length minibatch mixture_critic_steps most
-    neighbours passes patch patches points splits subset_size subsets
-    path_interval processes queries r1_interval ramp ratio sample_batch sampler_steps shape shared shots size
+    neighbours passes patch patches path_interval points splits subset_size subsets
+    processes queries queues r1_interval ramp ratio sample_batch sampler_steps shape shared shots size
     starts stages stem steps strides synthesis_batch units vocabulary ways classes target_shape
     steps_per_call log_every checkpoint_every keep --n --interpolate --seeds""",
   _FROM_ZERO: """
@@ -49,7 +50,8 @@ _ROWS: dict[Range, str] = {
   _ABOVE_ZERO: """
     C clip clip_norm cover drop_over ema_half_life epsilon inner_learning_rate last learning_rate mapping_multiplier
     multiplier scale std width widths watchdog_s --seconds""",
-  _SHARE: "b1 b2 decay drop dropout ema momentum smoothing style_mixing",
+  _SHARE: "b1 b2 decay drop dropout ema momentum smoothing",
+  _PROBABILITY: "style_mixing",
   _SEED: "seed anchor_seed choice_seed decoder_seed episode_seed extractor_seed --seed",
   _ANY: "above drops high low noise sharpness",
 }

@@ -36,6 +36,7 @@ from genjax.train import bench as benches
 from genjax.train import loop
 from genjax.train.errors import RunError, advice, reason
 from genjax.train.files import read_metrics, write_json
+from genjax.train.machine import hardware, versions
 from genjax.train.mesh import make_mesh
 from genjax.train.terminal import answer, say
 
@@ -110,6 +111,7 @@ def summary_of(it: Experiment, evaluation: Evaluation, state: Any, workdir: str 
   rows = read_metrics(os.path.join(workdir, "metrics.jsonl")) if jax.process_index() == 0 else []
   steps = int(state.step)
   summary: dict[str, Any] = {"steps": steps, "devices": jax.device_count(), "platform": jax.default_backend()}
+  summary |= {"hardware": hardware(), "versions": versions()}
   summary["last"] = {
     name: value for row in rows if row["step"] == steps for name, value in row.items() if name not in ("step", "clock")
   }

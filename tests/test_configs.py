@@ -156,6 +156,13 @@ def test_vitgan_has_the_settings_of_the_thesis_or_of_the_released_code():
   assert released.train.steps * released.data.batch == 51_200_000
   assert 0.5 ** (released.data.batch / released.system.ema_half_life) == pytest.approx(0.99995564, abs=1e-8)
   assert released.critic.name == "stylegan2"
+  mixing = {words: load_config(f"vitgan_cifar10:{words}").system.style_mixing for words in VITGAN}
+  assert {words for words, mixed in mixing.items() if mixed} == {
+    "stylegan2-stylegan2",
+    "stylegan2-vit",
+    "stylegan2-vitgan",
+  }
+  assert mixing["stylegan2-vit"] == 0.9
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ MAY_IMPORT = {  # layer -> layers, besides itself
   "train": ("core",),  # plumbing knows nothing of models
   "make": ("core",),
   "cli": ("core", "make"),
+  "page": ("make", "train"),  # reads what runs left
   "run": (*LOWER, "make"),
   "studies": (*LOWER, "make", "run"),
 }

@@ -38,6 +38,8 @@ SMALL = {
   "metrics.frechet.samples": 80,
   "metrics.copies.samples": 80,
   "metrics.anchors.samples": 80,
+}
+CHOSEN = {  # a validation split chooses the state
   "data.split": "train[:80%]",
   "metrics.validation.name": "kid",
   "metrics.validation.split": "train[80%:]",
@@ -46,6 +48,7 @@ SMALL = {
   "train.best": "validation_kid",
 }
 WORDS = [f"--config.{key}={value}" for key, value in SMALL.items()]
+CHOOSING = [f"--config.{key}={value}" for key, value in CHOSEN.items()]
 
 
 def small_config(**more):
@@ -57,7 +60,7 @@ def small_config(**more):
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
   path = tmp_path_factory.mktemp("run")
-  assert main(["train", "--config", "winn_digits", "--workdir", str(path), "--quiet", *WORDS]) == 0
+  assert main(["train", "--config", "winn_digits", "--workdir", str(path), "--quiet", *WORDS, *CHOOSING]) == 0
   return path
 
 
@@ -72,6 +75,8 @@ def test_a_run_leaves_all_that_the_readme_names(workdir):
 def test_every_final_number_has_its_card(workdir):
   summary = json.loads((workdir / "summary.json").read_text())
   assert summary["steps"] == 4
+  assert "cores" in summary["hardware"]["cpu"]
+  assert summary["versions"]["jax"] == jax.__version__
   assert {"frechet", "copies", "diversity", "anchors_real", "anchors_noise"} <= set(summary["metrics"])
   for name, number in summary["metrics"].items():
     assert np.isfinite(number["value"])
@@ -105,7 +110,7 @@ def test_a_finished_run_starts_again_without_training_and_without_its_config(wor
 
 def test_another_config_is_refused_with_the_difference(workdir, capsys):
   before = (workdir / "config.json").read_text()
-  words = [*WORDS, "--config.optimizer.learning_rate=0.5", "--config.seed=9"]
+  words = [*WORDS, *CHOOSING, "--config.optimizer.learning_rate=0.5", "--config.seed=9"]
   assert main(["train", "--config", "winn_digits", "--workdir", str(workdir), *words]) == 2
   line = capsys.readouterr().err
   assert "config.optimizer.learning_rate is 0.0003 there and 0.5 here" in line
@@ -150,6 +155,24 @@ def test_evaluate_prints_numbers_with_cards(workdir, capsys):
   report = json.loads(capsys.readouterr().out)
   assert report["step"] == 4
   assert report["metrics"]["frechet"]["card"]["generated"] == 40
+
+
+def test_evaluate_takes_metrics_and_samples_of_the_command(workdir, capsys):
+  words = ["evaluate", "--workdir", str(workdir), "--metrics", "sliced_wasserstein,copies", "--n", "20"]
+  assert main([*words, "--config.metrics.sliced_wasserstein.patches=4"]) == 0
+  measured = json.loads(capsys.readouterr().out)["metrics"]
+  assert {"copies", "sliced_wasserstein"} < set(measured)
+  assert "frechet" not in measured
+  assert {number["card"]["generated"] for number in measured.values()} == {20}
+  assert "4 patches" in measured["sliced_wasserstein"]["card"]["metric"]
+  for words, line in {
+    ("--metrics", "frechett"): "--metrics 'frechett'; did you mean frechet?; there are frechet, ",
+    ("--metrics", "fid"): "fid is measured in Inception's features: say weights=PATH",
+    ("--metrics", "kid", "--weights", "nowhere.pth"): 'weights "nowhere.pth" is no file',
+    ("--metrics", "few_shot"): "config.metrics.few_shot",
+  }.items():
+    assert main(["evaluate", "--workdir", str(workdir), *words]) == 2
+    assert line in capsys.readouterr().err
 
 
 def test_a_run_goes_on_for_longer_with_other_intervals_and_metrics(tmp_path):

@@ -1,11 +1,16 @@
 """A config of each kind, with its own nets or narrower ones, is trained for two steps by the command, then used."""
 
+import base64
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from genjax.cli import main
+from genjax.config import LAYOUT, load_config
+from genjax.interpolation import interpolation
+from genjax.workdir import as_json
 
 OFTEN = {"train.steps": 2, "train.steps_per_call": 1, "train.log_every": 1, "train.checkpoint_every": 2}
 SELDOM = {"train.sample_every": 0, "train.evaluate_every": 0, "train.samples": 8}
@@ -90,3 +95,22 @@ def test_vitgan_is_sampled_by_its_latents(words, count, trained, tmp_path):
 def test_pictures_that_there_are_not_are_refused(words, says, trained, capsys):
   assert main(["sample", "--workdir", str(trained("vitgan_digits:tiny,nobcr")), *words]) == 2
   assert says in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_report_draws_the_interpolations_that_sample_draws_and_says_why_there_are_none(trained, tmp_path):
+  run, copied = str(trained("gan_ring:wgan_gp")), tmp_path / "copy"
+  assert main(["report", run, "--interpolate", "3", "--out", str(tmp_path / "page.html")]) == 0
+  words = ["sample", "--workdir", run, "--interpolate", "3", "--n", "8", "--out", str(tmp_path / "rows.png")]
+  assert main(words) == 0
+  assert base64.b64encode((tmp_path / "rows.png").read_bytes()).decode() in (tmp_path / "page.html").read_text()
+  copied.mkdir()
+  config = json.loads(Path(run, "config.json").read_text())
+  for kept, said in (
+    (config, f"no interpolations: no checkpoints in {copied}"),
+    ({**config, "generator": {"name": "mine:Net"}}, "say --allow mine"),
+    ({**as_json(load_config("ddpm_digits")), "layout": LAYOUT}, "no interpolations: the system ddpm has no latents"),
+    ({}, "is no config of genjax"),
+  ):
+    (copied / "config.json").write_text(json.dumps(kept))
+    assert said in interpolation(str(copied), 8, 3, frozenset())

@@ -40,15 +40,17 @@ def _points(name: str, share: Share, split: str) -> Dataset:
   )
 
 
-def scatter(points: np.ndarray) -> np.ndarray:
+def scatter(points: np.ndarray, columns: int | None = None) -> np.ndarray:
   """Points as a picture, each a square of 3 pixels, darker the more of them lie there; x to the right, y upwards.
 
   Args:
     points: [n, 1, 1, 2] floats in [-1, 1], or uint8.
+    columns: of a grid of pictures; points lie in one picture, whatever it is.
 
   Returns:
     [SIDE, SIDE, 1] uint8; points outside [-1, 1] lie on the edge.
   """
+  del columns
   points = np.asarray(points)
   if points.ndim != 4 or points.shape[1:] != (1, 1, 2):
     raise ValueError(f"points have shape {points.shape}; wanted [n, 1, 1, 2]")

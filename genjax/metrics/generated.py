@@ -23,7 +23,7 @@ from genjax.metrics.samples import Given, Samples, mark_of
 from genjax.ops.frechet import Moments
 
 BATCH_BYTES = 64 << 20
-_ROWS = 4096  # features that become float64 at once
+_ROWS = 1024  # features that become float64 at once
 
 
 @dataclass(frozen=True, eq=False)

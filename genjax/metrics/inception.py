@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from PIL import Image
 
 from genjax.core import Array
@@ -164,8 +164,8 @@ def _coloured(pixels: np.ndarray) -> np.ndarray:
   return np.broadcast_to(pixels, (*pixels.shape[:3], 3))
 
 
-def _mesh() -> jax.sharding.Mesh:
-  return jax.sharding.Mesh(np.array(jax.local_devices()), ("images",))
+def _mesh() -> Mesh:
+  return Mesh(np.array(jax.local_devices()), ("images",), axis_types=(AxisType.Auto,))
 
 
 def _split() -> NamedSharding:

@@ -102,6 +102,7 @@ class BigGANCritic(nn.Module):
   classes: int | None = None
   attention: int | None = None
   dtype: jnp.dtype = jnp.float32
+  per_image = True
 
   @nn.compact
   def __call__(

@@ -93,6 +93,10 @@ class DCGANCritic(nn.Module):
     logits = logit(joined, labels, self.classes, kernel_init=START, spectral=spectral, train=train)
     return logits, {"features": features}
 
+  @property
+  def per_image(self) -> bool:
+    return self.norm != "batch" and not self.kernels
+
 
 class Doubling(nn.Module):
   """A transposed 4x4 convolution of stride 2: exactly twice as high and wide.

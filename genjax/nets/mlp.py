@@ -72,6 +72,10 @@ class MLPCritic(nn.Module):
     joined = Discrimination(self.kernels)(features) if self.kernels else features
     return logit(joined, labels, self.classes, spectral=self.spectral, train=train), {"features": features}
 
+  @property
+  def per_image(self) -> bool:
+    return not self.kernels
+
 
 def hidden(
   x: Array, widths: tuple[int, ...], activation: Activation, *, spectral: bool = False, train: bool = False

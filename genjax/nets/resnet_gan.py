@@ -89,6 +89,7 @@ class SpectralResNetCritic(nn.Module):
   width: int = 128
   classes: int | None = None
   dtype: jnp.dtype = jnp.float32
+  per_image = True
 
   @nn.compact
   def __call__(

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from genjax.nets.equalised import EqualConv, EqualDense, leaky, pixel_norm
 from genjax.nets.labels import check_labels
 from genjax.nets.modulated import StyledConv, ToImage
+from genjax.ops.latents import each_style
 from genjax.ops.minibatch import deviation
 from genjax.ops.resample import down
 
@@ -225,19 +226,6 @@ def batch_deviation(x: Array, group: int) -> Array:
   size = max(count for count in range(1, group + 1) if x.shape[0] % count == 0)
   spread = deviation(x.astype(jnp.float32), size)
   return jnp.broadcast_to(spread[:, None, None, None], (*x.shape[:3], 1))
-
-
-def each_style(w: Array, styles: int) -> Array:
-  """One w for each layer, [B, styles, W]: those given, or the only one [B, W] for all of them.
-
-  Raises:
-    ValueError: neither shape, with what is wanted.
-  """
-  if w.ndim == 2:
-    return jnp.broadcast_to(w[:, None], (w.shape[0], styles, w.shape[1]))
-  if w.ndim != 3 or w.shape[1] != styles:
-    raise ValueError(f"w has shape {w.shape}; this net takes [B, W] or, one for each layer, [B, {styles}, W]")
-  return w
 
 
 def doublings_of(shape: tuple[int, ...], grid: tuple[int, ...]) -> int:

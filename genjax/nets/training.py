@@ -5,6 +5,10 @@ With train=True it drops (by the stream "dropout" of `rngs`), normalises by the 
 the power iteration, and writes its collections, which must then be mutable; with train=False it only reads them.
 A net without such layers has no `train`; a system calls it without. The keyword never changes what `init` makes.
 
+A critic whose logit and aux of an image depend on that image alone, and which draws nothing, says so by a class
+attribute or property `per_image`; absent is False. It has no batch statistics, no minibatch discrimination or
+deviation, and no dropout, so its batches may be joined: see objectives/terms.py, `play_together`.
+
 Checked  tests/nets/test_training.py
 """
 
@@ -17,6 +21,11 @@ import flax.linen as nn
 def takes_train(net: nn.Module) -> bool:
   """Whether the net behaves differently in training: its `__call__` has a parameter `train`."""
   return _has_train(type(net), "__call__")
+
+
+def per_image(net: nn.Module) -> bool:
+  """Whether the net says that it looks at each image alone and draws nothing, see above."""
+  return getattr(net, "per_image", False)
 
 
 def mode(net: nn.Module, train: bool, method: str | None = None) -> dict[str, bool]:

@@ -181,6 +181,7 @@ class ViTGANCritic(nn.Module):
   classes: int | None = None
   remat: bool = False
   dtype: jnp.dtype = jnp.float32
+  per_image = True
 
   @nn.compact
   def __call__(

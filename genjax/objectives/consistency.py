@@ -12,7 +12,7 @@ from typing import Literal
 
 import jax
 
-from genjax.objectives.terms import Round, Term, given, stateless, to_float32
+from genjax.objectives.terms import Round, Term, asking, given, seen, stateless, to_float32
 
 Array = jax.Array
 Augment = Callable[[Array, Array], Array]  # key, images -> images
@@ -20,12 +20,10 @@ Augment = Callable[[Array, Array], Array]  # key, images -> images
 
 def consistency(side: Literal["real", "fake"], augment: Augment) -> Term:
   """mean (f(x) - f(T(x)))^2 over the real or the fake images; f(x) is the Round's own, not computed again."""
-
-  def value(key: Array, round: Round) -> Array:
-    images, logits = _side(round, side)
-    return ((logits - to_float32(round.critic(augment(key, images))[0])) ** 2).mean()
-
-  return stateless(value)
+  return asking(
+    lambda key, round: seen(round, augment(key, _side(round, side)[0])),
+    lambda round, logits: ((_side(round, side)[1] - logits) ** 2).mean(),
+  )
 
 
 def redrawn(side: Literal["real", "fake"], otherwise: Augment) -> Term:
@@ -33,16 +31,12 @@ def redrawn(side: Literal["real", "fake"], otherwise: Augment) -> Term:
 
   In a system that does not augment: `consistency` with `otherwise`.
   """
-  plain = consistency(side, otherwise)
 
-  def value(key: Array, round: Round) -> Array:
-    if round.augmentation is None:
-      return plain.apply(key, (), round)[0]
-    images, logits = _side(round, side)
-    again = round.augmentation.apply(key, images)
-    return ((logits - to_float32(round.augmentation.net(again)[0])) ** 2).mean()
+  def again(key: Array, round: Round) -> Array:
+    augment = otherwise if round.augmentation is None else round.augmentation.apply
+    return augment(key, _side(round, side)[0])
 
-  return stateless(value)
+  return asking(again, lambda round, logits: ((_side(round, side)[1] - logits) ** 2).mean())
 
 
 def _side(round: Round, side: Literal["real", "fake"]) -> tuple[Array, Array]:
@@ -52,12 +46,10 @@ def _side(round: Round, side: Literal["real", "fake"]) -> tuple[Array, Array]:
 
 def latent_consistency(noise: float = 0.03) -> Term:
   """zCR of the critic: mean (f(G(z)) - f(G(z + d)))^2, d normal with standard deviation `noise`."""
-
-  def value(key: Array, round: Round) -> Array:
-    moved = to_float32(round.critic(_moved(key, round, noise))[0])
-    return ((round.fake_out - moved) ** 2).mean()
-
-  return stateless(value)
+  return asking(
+    lambda key, round: seen(round, _moved(key, round, noise)),
+    lambda round, logits: ((round.fake_out - logits) ** 2).mean(),
+  )
 
 
 def latent_diversity(noise: float = 0.03) -> Term:

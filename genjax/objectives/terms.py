@@ -5,10 +5,14 @@ Shapes   Every Term returns a float32 scalar. Terms are keyword-free but for the
          Image j of every batch of a Round belongs together: labels and the draws of an augmentation are bound to the
          places of the batch, so a Term asks the critic or the generator about B images, in that order.
          Where a system augments, `critic` is images -> net(T(images)) with one T for the whole Round.
+         Of a net that looks at each image alone, the logits of reals, fakes and all that a Term asks about come from
+         one call (`play_together`), so its weights' gradient is one sum over the devices. An update makes one power
+         iteration either way: each of several calls starts from the same vectors.
 Checked  tests/objectives/test_terms.py
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from itertools import islice
 from typing import Any, NamedTuple
 
 import jax
@@ -48,6 +52,9 @@ class Round(NamedTuple):
   generator_params: Any = None
   critic_at: Callable[[Any], Critic] | None = None  # parameters -> the critic that they make
   augmentation: Augmentation | None = None  # None where the critic sees images as they are
+  answers: tuple[
+    Array, ...
+  ] = ()  # [B] each: logits of what the Term asks about; () where it has to call the net itself
 
 
 class Term(NamedTuple):
@@ -55,6 +62,7 @@ class Term(NamedTuple):
 
   init: Callable[[], Any]
   apply: Callable[[Array, Any, Round], tuple[Array, Any]]  # key, state, round -> scalar, state
+  asks: tuple[Callable[[Array, Round], Array], ...] = ()  # key, round -> images [B, H, W, C] as the net sees them
 
 
 class Objective(NamedTuple):
@@ -70,6 +78,52 @@ def play(critic: Critic, real: Array, fake: Array, **more: Any) -> Round:
   return Round(
     critic, real, fake, to_float32(real_out), to_float32(fake_out), real_aux=real_aux, fake_aux=fake_aux, **more
   )
+
+
+def play_together(
+  term: Term, key: Array, critic: Critic, real: Array, fake: Array, *, shared: Collection[str] = (), **more: Any
+) -> Round:
+  """`play` and the answers to all that `term` asks about, by one call of a net that looks at each image alone.
+
+  The images of place j are neighbours in the joined batch, so devices that share the places exchange none.
+
+  Args:
+    term, key: the Term that is to see the Round, and the key that it gets.
+    critic, real, fake, more: as of `play`.
+    shared: names in the critic's aux of what is not one value an image.
+  """
+  round = Round(critic, real, fake, None, None, **more)
+  images = [seen(round, real), seen(round, fake), *(ask(key, round) for ask in term.asks)]
+  joined = jnp.stack(images, 1)
+  logits, aux = _net(round)(joined.reshape(-1, *joined.shape[2:]))
+  apart = lambda leaf: list(leaf.reshape(len(real), len(images), *leaf.shape[1:]).swapaxes(0, 1))
+  real_out, fake_out, *answers = apart(to_float32(logits))
+  side = lambda place: {
+    name: value if name in shared else jax.tree.map(lambda leaf: apart(leaf)[place], value)
+    for name, value in (aux or {}).items()
+  }
+  return round._replace(
+    real_out=real_out, fake_out=fake_out, real_aux=side(0), fake_aux=side(1), answers=tuple(answers)
+  )
+
+
+def seen(round: Round, images: Array) -> Array:
+  """Images as the net sees them when the Round's critic is asked about them."""
+  return images if round.augmentation is None else round.augmentation.apply(round.augmentation.key, images)
+
+
+def asking(images: Callable[[Array, Round], Array], value: Callable[[Round, Array], Array]) -> Term:
+  """A Term without state from (round, logits of further images); the images are as the net sees them, see `seen`."""
+
+  def apply(key: Array, state: Any, round: Round) -> tuple[Array, Any]:
+    logits = round.answers[0] if round.answers else to_float32(_net(round)(images(key, round))[0])
+    return value(round, logits), state
+
+  return Term(lambda: (), apply, (images,))
+
+
+def _net(round: Round) -> Critic:
+  return round.critic if round.augmentation is None else round.augmentation.net
 
 
 def stateless(value: Callable[[Array, Round], Array]) -> Term:
@@ -92,14 +146,19 @@ def total(*weighted: tuple[float, Term]) -> Term:
 
   def apply(key, state, round):
     keys = jax.random.split(key, len(weighted))
-    value, states = jnp.zeros(()), []
+    value, states, answers = jnp.zeros(()), [], iter(round.answers)
     for (weight, term), key_term, state_term in zip(weighted, keys, state, strict=True):
-      summand, state_term = term.apply(key_term, state_term, round)
+      own = round._replace(answers=tuple(islice(answers, len(term.asks))))
+      summand, state_term = term.apply(key_term, state_term, own)
       value += weight * summand
       states.append(state_term)
     return value, tuple(states)
 
-  return Term(lambda: tuple(term.init() for _, term in weighted), apply)
+  def of(place: int, ask: Callable[[Array, Round], Array]) -> Callable[[Array, Round], Array]:
+    return lambda key, round: ask(jax.random.split(key, len(weighted))[place], round)
+
+  asks = tuple(of(place, ask) for place, (_, term) in enumerate(weighted) for ask in term.asks)
+  return Term(lambda: tuple(term.init() for _, term in weighted), apply, asks)
 
 
 def every(k: int, term: Term) -> Term:

@@ -21,7 +21,7 @@ Array = jax.Array
 Score = Callable[[Array], Array | tuple[Array, Array]]  # images [n, ...] -> [n], or (climbed [n], measured [n])
 NoisyScore = Callable[[Array, Array], Array]  # key, images [n, ...] -> [n]
 Schedule = Callable[[Array], Array]  # index of the move, 0, 1, ... -> step size
-_NOISE = 0x6E6F  # "no": the keys of noise inside the score, apart from those of the moves
+NOISE_KEY = 0x6E6F  # "no": the keys of noise inside the score, apart from those of the moves
 
 
 class Rule(NamedTuple):
@@ -140,10 +140,10 @@ def ascend(
       return jnp.broadcast_to(scores.mean() >= goal.mean(), (count,))
     return scores >= goal
 
-  gradient_of = jax.value_and_grad(lambda x, at: _summed(at(x)), has_aux=True)
+  gradient_of = jax.value_and_grad(lambda x, at: summed(at(x)), has_aux=True)
 
   def at(index: Array) -> Score:
-    return score if noisy is None else partial(noisy, jax.random.fold_in(jax.random.fold_in(key, _NOISE), index))
+    return score if noisy is None else partial(noisy, jax.random.fold_in(jax.random.fold_in(key, NOISE_KEY), index))
 
   def work(carry, index):
     images, moment, active, moves = carry
@@ -158,24 +158,24 @@ def ascend(
 
   start = (images, rule.init(images), jnp.ones((count,), bool), jnp.zeros((count,), jnp.int32))
   (images, _, active, moves), _ = lax.scan(body, start, jnp.arange(steps, dtype=jnp.int32))
-  _, scores = _summed(score(images))
+  _, scores = summed(score(images))
   return Chains(images, scores, moves, ~active | reached(scores))
 
 
-def gradients_used(moves: Array, steps: int) -> Array:
-  """The share of the gradients computed by calls of `ascend` that moved an image, in (0, 1]: [].
+def gradients(moves: Array, steps: int) -> Array:
+  """How many gradients of an image a call of `ascend` computed: [] int32.
 
-  A call computes gradients of all its images until its last chain has stopped, and finds by one more that it has.
+  It computes those of all its images until its last chain has stopped, and finds by one more that it has.
 
   Args:
-    moves: [slots, calls, n / slots] of `Chains`, the first axis that of the pool, which devices share.
+    moves: [n] of `Chains`.
     steps: as for `ascend`.
   """
-  computed = jnp.minimum(moves.max((0, 2)) + 1, steps)
-  return moves.mean(dtype=jnp.float32) / computed.mean(dtype=jnp.float32)
+  return moves.size * jnp.minimum(moves.max() + 1, steps)
 
 
-def _summed(scores: Array | tuple[Array, Array]) -> tuple[Array, Array]:
+def summed(scores: Array | tuple[Array, Array]) -> tuple[Array, Array]:
+  """The sum of the scores that are climbed, and the scores [n] that stop."""
   climbed, measured = scores if isinstance(scores, tuple) else (scores, scores)
   return climbed.sum(), measured
 

@@ -35,6 +35,19 @@ class Latents(NamedTuple):
   classes: int | None = None
 
 
+def each_style(w: Array, styles: int) -> Array:
+  """One w for each layer, [B, styles, W]: those given, or the only one [B, W] for all of them.
+
+  Raises:
+    ValueError: neither shape, with what is wanted.
+  """
+  if w.ndim == 2:
+    return jnp.broadcast_to(w[:, None], (w.shape[0], styles, w.shape[1]))
+  if w.ndim != 3 or w.shape[1] != styles:
+    raise ValueError(f"w has shape {w.shape}; this net takes [B, W] or, one for each layer, [B, {styles}, W]")
+  return w
+
+
 def sampled(key: Array, latents: Latents, n: int, psi: float = 1.0) -> Array:
   """n images, image i of class i modulo their number; the latents of a generator of the same key are the same."""
   labels = _labels(latents, jnp.arange(n))

@@ -7,8 +7,8 @@ Papers   precision, recall   Kynkaanniemi et al. 2019, arXiv:1904.06991: the sha
                              generated; by 1-NN, leave one out: Xu et al. 2018, arXiv:1806.07755.
 Departs  Distances are those of float64. Float32 products on the device pick the candidates and settle all pairs but
          those within rounding of a border; these few are summed again in float64.
-Shapes   features [n, d], [m, d]. Blocks of 1,024 x 8,192: 50,000 against 50,000 in 2,048 features hold some 100 MB
-         beside the features.
+Shapes   features [n, d], [m, d]. Blocks of 2,048 x 2,048 at most: what 50,000 against 50,000 hold beside the features
+         does not grow with their number.
 Checked  tests/ops/test_neighbours.py: brute force in float64, also far from 0 and with ties.
 """
 
@@ -22,10 +22,13 @@ import numpy as np
 from genjax.core import Array
 from genjax.ops.kernel_distance import centre_of
 
-_QUERIES, _KEYS = 1024, 8192  # of a block
-_SPARE = 3  # candidates beyond those asked for
+_BLOCK = 2048  # rows at most
+_SPARE = 2  # candidates beyond those asked for
 _ROUNDING = 2e-6  # of |a|^2 + |b|^2: how far a float32 distance may be off, generously; d up to some 10,000
-_EXACT_VALUES = 1 << 22  # float64 values on the host at once where pairs are summed again
+_EXACT_VALUES = 1 << 20  # float64 values on the host at once where pairs are summed again
+
+
+Best = tuple[Array, Array]  # squares and places of the nearest candidates [n, count] so far
 
 
 class Overlap(NamedTuple):
@@ -99,17 +102,28 @@ def squares_of_nearest(queries: np.ndarray, keys: np.ndarray, k: int, *, same: b
   k = min(k, len(keys) - same)
   count = min(k + _SPARE, len(keys) - same)
   centre = centre_of(queries, keys)
+  best = [_none(len(block.rows), count) for _, block in _blocks(queries, centre)]
+  for i, (start, block) in enumerate(_blocks(queries, centre)):
+    for j, (first, others) in enumerate(_blocks(keys, centre)):
+      if not same:
+        best[i] = _closer(best[i], block, others, np.int32(first), np.int32(len(keys)))
+      elif i == j:
+        best[i] = _closer_within(best[i], block, np.int32(start), np.int32(len(keys)))
+      elif i < j:  # one block of distances serves both sides
+        bounds = np.array([start, first, len(keys)], np.int32)
+        best[i], best[j] = _closer_both(best[i], best[j], block, others, bounds)
   parts = []
-  for start, block in _blocks(queries, _QUERIES):
-    best = (np.full((len(block), count), np.inf, np.float32), np.full((len(block), count), -1, np.int32))
-    for first, others in _blocks(keys, _KEYS):
-      bounds = np.array([start if same else -1, first, len(keys)], np.int32)
-      best = _closer(best, block, others, centre, bounds)
-    rows = slice(start, min(start + len(block), len(queries)))
-    chosen = np.asarray(best[1])[: rows.stop - start]
-    where = np.repeat(np.arange(rows.start, rows.stop), count)
-    parts.append(np.sort(_exact(queries, keys, where, chosen.ravel()).reshape(-1, count), axis=1)[:, :k])
+  for (start, block), (_, chosen) in zip(_blocks(queries, centre), best, strict=True):
+    kept = min(len(block.rows), len(queries) - start)
+    where = np.repeat(np.arange(start, start + kept), count)
+    squares = _exact(queries, keys, where, np.asarray(chosen)[:kept].ravel()).reshape(-1, count)
+    parts.append(np.sort(squares, axis=1)[:, :k])
   return np.concatenate(parts)
+
+
+def _none(rows: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+  """Candidates (squares, places) of rows that have seen no key."""
+  return np.full((rows, count), np.inf, np.float32), np.full((rows, count), -1, np.int32)
 
 
 def _within(
@@ -121,12 +135,12 @@ def _within(
   """
   centre = centre_of(real, generated)
   to_float32 = lambda x, fill: np.pad(x, (0, fill - len(x))).astype(np.float32)
-  for start, block in _blocks(real, _QUERIES):
-    rows = slice(start, min(start + len(block), len(real)))
-    for first, others in _blocks(generated, _KEYS):
-      columns = slice(first, min(first + len(others), len(generated)))
-      radii = (to_float32(precision[rows], len(block)), to_float32(density[rows], len(block)))
-      inside, unsure = _settled(block, others, centre, *radii, to_float32(recall[columns], len(others)))
+  for start, block in _blocks(real, centre):
+    rows = slice(start, min(start + len(block.rows), len(real)))
+    for first, others in _blocks(generated, centre):
+      columns = slice(first, min(first + len(others.rows), len(generated)))
+      radii = (to_float32(precision[rows], len(block.rows)), to_float32(density[rows], len(block.rows)))
+      inside, unsure = _settled(block, others, *radii, to_float32(recall[columns], len(others.rows)))
       whole = (slice(0, rows.stop - start), slice(0, columns.stop - first))
       within = tuple(np.array(one[whole]) for one in inside)
       at, to = np.nonzero(np.asarray(unsure[whole]))
@@ -137,33 +151,54 @@ def _within(
       yield rows, columns, within
 
 
-def _blocks(features: np.ndarray, most: int) -> Iterator[tuple[int, np.ndarray]]:
-  """Place and rows of each block, all of one size, a power of two to `most`; the last is filled with zeros."""
-  size = min(most, 1 << (len(features) - 1).bit_length())
+class Block(NamedTuple):
+  """Rows of features less the centre, float32, and their squared lengths; the last block of a set ends in zeros."""
+
+  rows: np.ndarray
+  lengths: np.ndarray  # given, not computed in the programs: XLA would compute them anew for every pair
+
+
+def _blocks(features: np.ndarray, centre: np.ndarray) -> Iterator[tuple[int, Block]]:
+  """Place of the first row and rows of each block, all of one size."""
+  parts = -(-len(features) // _BLOCK)
+  size = -(-len(features) // (8 * parts)) * 8
   for start in range(0, len(features), size):
-    block = features[start : start + size]
-    yield start, block if len(block) == size else np.pad(block, ((0, size - len(block)), (0, 0)))
+    rows = (features[start : start + size] - centre).astype(np.float32)
+    rows = rows if len(rows) == size else np.pad(rows, ((0, size - len(rows)), (0, 0)))
+    yield start, Block(rows, np.einsum("ij,ij->i", rows, rows))
 
 
-def _squares(queries: Array, keys: Array, centre: Array) -> tuple[Array, Array]:
+def _squares(a: Block, b: Block) -> tuple[Array, Array]:
   """Squared distances of centred features, and how far each may be off."""
-  queries, keys = queries.astype(jnp.float32) - centre, keys.astype(jnp.float32) - centre
-  lengths = jnp.sum(queries * queries, axis=1)[:, None] + jnp.sum(keys * keys, axis=1)[None, :]
-  return lengths - 2.0 * jnp.dot(queries, keys.T, precision=jax.lax.Precision.HIGHEST), _ROUNDING * lengths
+  lengths = a.lengths[:, None] + b.lengths[None, :]
+  return lengths - 2.0 * jnp.dot(a.rows, b.rows.T, precision=jax.lax.Precision.HIGHEST), _ROUNDING * lengths
 
 
 @jax.jit
-def _closer(
-  best: tuple[Array, Array], queries: Array, keys: Array, centre: Array, bounds: Array
-) -> tuple[Array, Array]:
-  """The nearest candidates (squares, places), `bounds` being the places of the first query and key, and the keys."""
-  squares, _ = _squares(queries, keys, centre[None])
-  start, first, count = bounds
-  places = first + jnp.arange(len(keys), dtype=jnp.int32)
-  own = jnp.where(start < 0, -1, start + jnp.arange(len(queries), dtype=jnp.int32))
-  allowed = (places < count)[None, :] & (places[None, :] != own[:, None])
-  squares = jnp.where(allowed, squares, jnp.inf)
-  negative, chosen = jax.lax.top_k(-squares, min(best[0].shape[1], len(keys)))
+def _closer(best: Best, queries: Block, keys: Block, first: Array, count: Array) -> Best:
+  """The nearest candidates so far and among these keys, whose places begin at `first`; `count` are no filling."""
+  squares, _ = _squares(queries, keys)
+  return _merged(best, squares, first, count)
+
+
+@jax.jit
+def _closer_within(best: Best, features: Block, first: Array, count: Array) -> Best:
+  """`_closer` of a block with itself, where an example is not its own neighbour."""
+  squares, _ = _squares(features, features)
+  return _merged(best, jnp.where(jnp.eye(len(squares), dtype=bool), jnp.inf, squares), first, count)
+
+
+@jax.jit
+def _closer_both(a: Best, b: Best, of_a: Block, of_b: Block, bounds: Array) -> tuple[Best, Best]:
+  """`_closer` of two blocks of one set, each for the other; `bounds` are their places and the number of all."""
+  squares, _ = _squares(of_a, of_b)
+  return _merged(a, squares, bounds[1], bounds[2]), _merged(b, squares.T, bounds[0], bounds[2])
+
+
+def _merged(best: Best, squares: Array, first: Array, count: Array) -> Best:
+  places = first + jnp.arange(squares.shape[1], dtype=jnp.int32)
+  squares = jnp.where((places < count)[None, :], squares, jnp.inf)
+  negative, chosen = jax.lax.top_k(-squares, min(best[0].shape[1], squares.shape[1]))
   together = jnp.concatenate([best[0], -negative], axis=1)
   of_all = jnp.concatenate([best[1], jnp.where(jnp.isinf(negative), -1, places[chosen])], axis=1)
   negative, chosen = jax.lax.top_k(-together, best[0].shape[1])
@@ -172,10 +207,10 @@ def _closer(
 
 @jax.jit
 def _settled(
-  real: Array, generated: Array, centre: Array, precision: Array, density: Array, recall: Array
+  real: Block, generated: Block, precision: Array, density: Array, recall: Array
 ) -> tuple[tuple[Array, Array, Array], Array]:
   """Which pairs are within the balls of these squared radii, and for which of them rounding leaves it open."""
-  squares, off = _squares(real, generated, centre[None])
+  squares, off = _squares(real, generated)
   radii = (precision[:, None], density[:, None], recall[None, :])
   unsure = jnp.any(jnp.stack([jnp.abs(squares - radius) <= off + 1e-6 * radius for radius in radii]), axis=0)
   return tuple(squares < radius for radius in radii), unsure

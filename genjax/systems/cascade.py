@@ -19,7 +19,7 @@ from jax import lax
 from genjax.ops import langevin, pool
 
 Array = jax.Array
-Climb = Callable[[Array, Any, Array, Array], langevin.Chains]  # key, params, images, bounds -> one stage's chains
+Climb = Callable[[Array, Any, Array, Array], langevin.Chains]  # keys, params, images, bounds -> one stage's chains
 
 
 class Cascade(NamedTuple):
@@ -61,15 +61,16 @@ def path_of(cascade: Cascade | None, params: Any, bounds: Array) -> Path:
   )
 
 
-def through(key: Array, path: Path, images: Array, climb: Climb) -> Array:
-  """Images [n, H, W, C] after all active stages of a path."""
+def through(keys: Array, path: Path, images: Array, climb: Climb) -> Array:
+  """Images [n, H, W, C] after all active stages of a path; keys [chunks], a chunk of the images each."""
   count = path.active.shape[0]
   if count == 1:
-    return climb(key, jax.tree.map(lambda leaf: leaf[0], path.params), images, path.bounds[0]).images
+    return climb(keys, jax.tree.map(lambda leaf: leaf[0], path.params), images, path.bounds[0]).images
 
   def one(images: Array, at: tuple[Array, Any, Array, Array]) -> tuple[Array, None]:
     index, params, bounds, active = at
-    run = lambda images: climb(jax.random.fold_in(key, index), params, images, bounds).images
+    own = jax.vmap(lambda key: jax.random.fold_in(key, index))(keys)
+    run = lambda images: climb(own, params, images, bounds).images
     return lax.cond(active, run, lambda images: images, images), None
 
   return lax.scan(one, images, (jnp.arange(count), path.params, path.bounds, path.active))[0]

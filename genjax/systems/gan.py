@@ -13,15 +13,16 @@ Departs  One `step` is one update of the generator. Algorithm 1 draws n_critic b
          `ema` is not in Algorithm 1: an average of the generator's weights that the samples are made with.
          With `augment` the critic is images -> net(T(images)), T one draw an update: image j of the reals, of the fakes
          and of whatever a Term asks about goes through the same T_j. The view "score" is of images as they are.
+         With terms of consistency a critic that looks at each image alone is called once an update, see rounds.py.
 Shapes   B images a step = critic_steps * m; latent [m, Z]. m is a multiple of the devices. critic: images [m, H, W, C]
          -> (logits [m], aux); generator: latents [m, Z] -> images. A conditional GAN gives both labels [m] as well.
          Collections other than "params" (batch statistics, spectral vectors) change in the updates of their own net.
-Checked  tests/systems/test_gan.py, tests/systems/test_updates.py and tests/systems/contract.py.
+Checked  tests/systems/test_gan.py, test_gan_together.py, test_updates.py and tests/systems/contract.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -29,35 +30,20 @@ import jax.numpy as jnp
 from jax import lax
 
 from genjax.core import Batch, Kernel, System
-from genjax.nets.stylegan2 import each_style
-from genjax.objectives.terms import Augmentation, Critic, Objective, Round, play
-from genjax.ops.diffaugment import Policy, diffaugment, policy_of
+from genjax.nets.training import per_image
+from genjax.objectives.terms import Objective
+from genjax.ops.diffaugment import policy_of
 from genjax.ops.latents import Latents
 from genjax.systems.averages import Average, check_averages
 from genjax.systems.checks import check_counts, check_critic, check_images, check_words, spelled
 from genjax.systems.game import Aux, Variables, game
 from genjax.systems.optimizers import Optimizer, adam
-from genjax.systems.styles import has_w, mixed, styles_of, trained
+from genjax.systems.rounds import Pair, Prior, beside, draw_latents, labels_of, round_of
+from genjax.systems.styles import has_w, styles_of
 from genjax.systems.updates import clipped
 
 Array = jax.Array
-Prior = Literal["normal", "uniform"]
-_AUGMENT, _DROPOUT, _NOISE, _MIX = 0x617567, 0x6472, 0x6E6F, 0x6D6978  # keys beside those of latents and terms
-
-
-class Pair(NamedTuple):
-  """Both nets, and what they are trained with."""
-
-  generator: nn.Module
-  critic: nn.Module
-  objective: Objective
-  shape: tuple[int, int, int]
-  latent: int
-  prior: Prior
-  classes: int | None  # of the labels that both nets see; None: they see none
-  policy: Policy | None  # of the augmentation
-  style_mixing: float
-  noise: Literal["fresh", "fixed"]  # of samples
+_AUGMENT, _NOISE = 0x617567, 0x6E6F  # keys beside that of latents
 
 
 def gan(
@@ -136,9 +122,10 @@ def gan(
   average = Average(ema, ema_half_life, ema_start)
   check_averages(average)
   policy = policy_of(augment) if augment else None
+  together = bool(objective.critic.asks) and per_image(critic) and order == "alternating"
   pair = Pair(
     generator, critic, objective, shape, latent, prior, classes if conditional else None, policy, style_mixing,
-    sample_noise,
+    sample_noise, together,
   )  # fmt: skip
   system = game(
     partial(_init, pair, critic_steps),
@@ -153,13 +140,6 @@ def gan(
     views=_views(pair, sample_batch),
   )
   return system._replace(kernels=partial(kernels, system))
-
-
-def draw_latents(key: Array, n: int, *, latent: int = 128, prior: Prior = "normal") -> Array:
-  """Latents [n, latent] of a prior, see `gan`, whose defaults these are."""
-  if prior == "normal":
-    return jax.random.normal(key, (n, latent))
-  return jax.random.uniform(key, (n, latent), minval=-1.0, maxval=1.0)
 
 
 def kernels(system: System, key: Array, batch: Batch) -> dict[str, Kernel]:
@@ -177,81 +157,16 @@ def kernels(system: System, key: Array, batch: Batch) -> dict[str, Kernel]:
 
 
 def _critic_loss(pair: Pair, key: Array, variables: Variables, memory: Any, part: Batch) -> tuple[Array, Aux]:
-  round, after = _round(pair, key, variables, part)
+  round, after = round_of(pair, key, variables, part, pair.objective.critic)
   value, memory = pair.objective.critic.apply(key, memory, round)
   metrics = {"critic_loss": value, "f_real": round.real_out.mean(), "f_fake": round.fake_out.mean()}
   return value, Aux(after["critic"], memory, metrics)
 
 
 def _generator_loss(pair: Pair, key: Array, variables: Variables, memory: Any, part: Batch) -> tuple[Array, Aux]:
-  round, after = _round(pair, key, variables, part)
+  round, after = round_of(pair, key, variables, part)
   value, memory = pair.objective.generator.apply(key, memory, round)
   return value, Aux(after["generator"], memory, {"generator_loss": value})
-
-
-def _round(pair: Pair, key: Array, variables: Variables, part: Batch) -> tuple[Round, dict[str, Mapping[str, Any]]]:
-  """The Round of one update, and each net's collections but "params" after it."""
-  labels, rngs = _labels(pair, part), {"dropout": jax.random.fold_in(key, _DROPOUT)}
-  augment = partial(diffaugment, policy=pair.policy)
-  noisy = {**rngs, "noise": jax.random.fold_in(key, _NOISE)}
-
-  def generate(latent: Array) -> tuple[Array, Mapping[str, Any]]:
-    return trained(pair.generator, variables["generator"], noisy, latent, *labels)
-
-  def bare(params: Any) -> Critic:
-    def critic(images: Array) -> tuple[Array, dict[str, Any]]:
-      (logits, aux), after = trained(pair.critic, {**variables["critic"], "params": params}, rngs, images, *labels)
-      return logits, {**aux, "collections": after}
-
-    return critic
-
-  def critic_at(params: Any) -> Critic:
-    critic = bare(params)
-    return critic if pair.policy is None else lambda images: critic(augment(part["augment"], images))
-
-  params = variables["critic"]["params"]
-  styles, synthesis = part["latent"], generate
-  if has_w(pair.generator):
-    styles, mapped = _mixed_styles(pair, key, variables["generator"], noisy, part)
-    of_w = {**variables["generator"], **mapped}
-    synthesis = lambda w: trained(pair.generator, of_w, noisy, w, method="synthesis")
-  fake, generator_after = synthesis(styles) if pair.style_mixing else generate(part["latent"])
-  round = play(
-    critic_at(params),
-    part["image"],
-    fake,
-    generator=lambda latent: generate(latent)[0],
-    latent=part["latent"],
-    styles=styles,
-    synthesis=lambda w: synthesis(w)[0],
-    labels=labels[0] if labels else None,
-    critic_params=params,
-    generator_params=variables["generator"]["params"],
-    critic_at=critic_at,
-    augmentation=None if pair.policy is None else Augmentation(part["augment"], augment, bare(params)),
-  )
-  both = (round.real_aux["collections"], round.fake_aux["collections"])
-  return round, {"critic": jax.tree.map(lambda a, b: (a + b) / 2, *both), "generator": generator_after}
-
-
-def _labels(pair: Pair, batch: Batch) -> tuple[Array, ...]:
-  """What both nets take beside their first input: ([B] int32,), or () where they see no labels."""
-  return () if pair.classes is None else (batch["label"],)
-
-
-def _mixed_styles(
-  pair: Pair, key: Array, variables: Mapping[str, Any], rngs: Mapping[str, Array], part: Batch
-) -> tuple[Array, Mapping[str, Any]]:
-  """The w of a part's fakes, [m, W] or one for each style [m, S, W], and the generator's collections after it."""
-  mapping = partial(trained, pair.generator, variables, rngs, method="mapping")
-  w, after = mapping(part["latent"], *_labels(pair, part))
-  count = styles_of(pair.generator)
-  if not pair.style_mixing:
-    return w if count == 1 else each_style(w, count), after
-  key_latent, key_mix = jax.random.split(jax.random.fold_in(key, _MIX))
-  others = draw_latents(key_latent, len(w), latent=pair.latent, prior=pair.prior)
-  other, _ = mapping(beside(part["image"], others), *_labels(pair, part))
-  return mixed(key_mix, w, other, count, pair.style_mixing), after
 
 
 def _draw(pair: Pair, key: Array, parts: Batch) -> Batch:
@@ -265,15 +180,6 @@ def _draw(pair: Pair, key: Array, parts: Batch) -> Batch:
   return parts
 
 
-def beside(images: Array, latents: Array) -> Array:
-  """The latents, split over devices as the images are: nothing else says that image j and latent j belong together.
-
-  A NaN in an image makes its latent NaN, which no compiler may assume away.
-  """
-  broken = jnp.isnan(images[..., 0, 0, :1])
-  return jnp.where(broken, jnp.nan, latents)
-
-
 # Start ----------------------------------------------------------------------------------------------------------------
 
 
@@ -283,7 +189,7 @@ def _init(pair: Pair, critic_steps: int, key: Array, batch: Batch) -> tuple[Vari
   if pair.classes is not None and "label" not in batch:
     raise ValueError("conditional=True, but a batch has no 'label'; use data with labels, or conditional=False")
   key_critic, key_generator = jax.random.split(key)
-  labels = tuple(label[:1] for label in _labels(pair, batch))
+  labels = tuple(label[:1] for label in labels_of(pair, batch))
   latents = jnp.zeros((1, pair.latent))
   generator = pair.generator.init(key_generator, latents, *labels)
   images = jax.eval_shape(pair.generator.apply, generator, latents, *labels)

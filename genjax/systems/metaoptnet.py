@@ -18,9 +18,12 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from genjax.core import Batch, Kernel, Metrics, System
+from genjax.nets.pooling import max_pool
 from genjax.ops.base_learners import Solved, head_kernels
+from genjax.ops.conv import LAYOUT, conv
 from genjax.ops.one_hot import one_hot
 from genjax.systems.checks import STANDARDISED, at_hand, check_counts, check_pixels, check_words
 from genjax.systems.fit import collections_of, fit
@@ -193,9 +196,39 @@ def check_episodes(batch: Batch, shape: tuple[int, int, int], ways: int) -> None
 
 
 def kernels_of(key: Array, batch: Batch, net: nn.Module, shape: tuple[int, int, int]) -> dict[str, Kernel]:
-  """For bench: the embedding of all queries of a batch, and heads."""
+  """For bench: the embedding of all queries of a batch, the slowest gradients of its layers, and heads."""
   count = batch["query"].shape[0] * batch["query"].shape[1]
   images = jax.random.normal(key, (count, *shape))
   variables = net.init(key, images[:1], train=False)
   embed: Callable = lambda variables, images: net.apply(variables, images, train=False)[0]
-  return {"embedding": Kernel(jax.jit(embed), (variables, images), count, "images"), **head_kernels(key)}
+  embedding = Kernel(jax.jit(embed), (variables, images), count, "images")
+  return {"embedding": embedding, **layer_kernels(key, min(count, 50), shape[:2]), **head_kernels(key)}
+
+
+def layer_kernels(key: Array, count: int, sides: tuple[int, int], width: int = 64) -> dict[str, Kernel]:
+  """For bench: gradients of a pooling and of a 3x3 convolution's weights, here and as flax and lax have them.
+
+  Args:
+    key: of the maps.
+    count: images.
+    sides, width: H, W and channels of the maps that both layers read.
+  """
+  maps, slopes, pooled = (
+    jax.random.normal(jax.random.fold_in(key, place), (count, height, across, width))
+    for place, (height, across) in enumerate((sides, sides, (sides[0] // 2, sides[1] // 2)))
+  )
+  weights = jnp.zeros((3, 3, width, width))
+  around = ((1, 1), (1, 1))
+  lax_conv = lambda x, w: lax.conv_general_dilated(x, w, (1, 1), around, dimension_numbers=LAYOUT)
+  pools = {"": max_pool, " (flax's)": lambda x: nn.max_pool(x, (2, 2), (2, 2))}
+  convs = {"": lambda x, w: conv(x, w, around), " (lax's)": lax_conv}
+  of_pool = lambda pool: lambda x, g: jax.vjp(pool, x)[1](g)[0]
+  of_weights = lambda convolve: lambda x, g: jax.vjp(lambda w: convolve(x, w), weights)[1](g)[0]
+  return {
+    **{
+      f"max_pool's gradient{whose}": Kernel(of_pool(f), (maps, pooled), count, "images") for whose, f in pools.items()
+    },
+    **{
+      f"weights' gradient{whose}": Kernel(of_weights(f), (maps, slopes), count, "images") for whose, f in convs.items()
+    },
+  }

@@ -17,13 +17,14 @@ from jax import lax
 from genjax.core import Kernel
 from genjax.nets.training import mode
 from genjax.objectives.terms import Critic, to_float32
-from genjax.ops import pool
+from genjax.ops import langevin, pool
 from genjax.ops.augment import to_uint8, to_unit
 from genjax.systems.checks import check_words
 
 Array = jax.Array
 Stop = Literal["example", "batch"]
 PoolType = Literal["float32", "uint8"]
+Made = tuple[langevin.Chains, Array]  # and how many gradients of an image they took, those that moved none included
 
 
 # Settings -------------------------------------------------------------------------------------------------------------
@@ -136,6 +137,34 @@ def by_slot(make: Callable[[Any], Any], items: Any, slots: int) -> Any:
   """
   chunks = lax.map(lambda item: jax.tree.map(lambda leaf: pool.to_slots(leaf, slots), make(item)), items)
   return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1).reshape(slots, -1, *leaf.shape[3:]), chunks)
+
+
+def in_batches(climb: Callable[[Any], langevin.Chains], keys: Any, images: Array, slots: int, steps: int) -> Made:
+  """Chains of chunk after chunk, each of which stops as one: [n], in the order of the slots.
+
+  Args:
+    climb: (key, key ..., images of a chunk) -> chains, as one tuple.
+    keys: a tuple of leaves [chunks].
+    images: [n, ...], where chains start.
+    slots: they divide the images of a chunk.
+    steps: at most this many moves of a chain.
+  """
+  chunks = images.reshape(slots, keys[0].shape[0], -1, *images.shape[1:]).swapaxes(0, 1)
+  chains = by_slot(climb, (*keys, chunks.reshape(chunks.shape[0], -1, *images.shape[1:])), slots)
+  of_chunk = chains.moves.reshape(slots, chunks.shape[0], -1).swapaxes(0, 1)
+  return joined(chains), jax.vmap(lambda moves: langevin.gradients(moves, steps))(of_chunk).sum()
+
+
+def pairs(keys: Array) -> tuple[Array, Array]:
+  """Two keys of each."""
+  two = jax.vmap(jax.random.split)(keys)
+  return two[:, 0], two[:, 1]
+
+
+def gradients_used(made: Made) -> Array:
+  """The share of the gradients computed that moved an image, in [0, 1]: []."""
+  chains, gradients = made
+  return chains.moves.sum() / jnp.maximum(gradients, 1).astype(jnp.float32)
 
 
 def joined(tree: Any) -> Any:

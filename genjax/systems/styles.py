@@ -12,8 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.nets.stylegan2 import each_style
 from genjax.nets.training import mode
+from genjax.ops.latents import each_style
 
 Array = jax.Array
 

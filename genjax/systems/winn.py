@@ -12,12 +12,13 @@ Departs  One `step` is one iteration of Algorithm 1: classification, then synthe
          `pool_dtype` (8 bit, its images go through PNG files), `ramp` (5: the first steps see 1/5, 2/5 ... of a batch).
          `ema` is ours: an average of the weights to sample from; 0 samples from the weights themselves, as published.
          A net with dropout drops while it learns and while chains climb (thesis: in place of Langevin's noise; released
-         code: no dropout), with one draw for all images of an update or a move; never where f is measured.
+         code: no dropout), by a key of each update, or of each chain and move; never where f is measured.
 Shapes   n positives a step, m a minibatch (m positives and m pseudo-negatives), r new pseudo-negatives a step; m
          divides n, r, the capacity, and is a multiple of the devices. Position j of a minibatch uses pool slot j.
 Checked  tests/systems/test_winn.py, test_winn_cascade.py and contract.py.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ from genjax.systems.checks import check_average, check_counts, check_images
 from genjax.systems.optimizers import Optimizer, adam
 from genjax.systems.passes import Learner, Loss, learn
 from genjax.systems.pseudo_negatives import (
+  Made,
   PoolType,
   Stop,
   check_pool,
@@ -47,6 +49,7 @@ from genjax.systems.pseudo_negatives import (
   critic_of,
   f_of,
   gradient_kernel,
+  gradients_used,
   initial_variables,
   minibatches,
   range_of_f,
@@ -98,6 +101,7 @@ def winn(
   cascades: int = 1,
   cascade_steps: int | None = None,
   starts: int = 10_000,
+  queues: int | None = None,
 ) -> System:
   """WINN as a System: WINN-single, or a cascade of K stages. Views: sample, score (f) and stages.
 
@@ -115,12 +119,15 @@ def winn(
     ascent_steps: at most this many moves of a chain.
     stop: thresholds for each example (thesis) or for each synthesis batch (released code).
     synthesis: r, new pseudo-negatives a step.
-    synthesis_batch: images synthesised together; None: all at once.
+    synthesis_batch: images that start together, of which gradients are computed together and, with `stop="batch"`, that
+      stop together; None: all at once.
     initial: p0 images in the pool at the start.
     capacity, policy, pool_dtype: of the pool.
     cascades: K; 1 is WINN-single.
     cascade_steps: steps of each stage; the last one goes on for as long as the run does. Released code: 100.
     starts: images that a stage hands over; the chains of the next one start from them. They go into the pool too.
+    queues: chains with `stop="example"` wait in so many, or in the greatest number that divides this and the minibatch.
+      A multiple of the devices; a command gives their number. None: one for each position of a minibatch.
 
   Raises:
     ValueError: sizes that do not divide, with the sizes to use.
@@ -134,7 +141,8 @@ def winn(
   _check_sizes(sizes, minibatch, chunk)
   check_average(ema)
   check_pool(stop, policy, pool_dtype)
-  sampling = synthesis_of(net, noise, sampler, shape=shape, steps=ascent_steps, stop=stop, chunk=chunk, slots=minibatch)
+  settings = {"shape": shape, "steps": ascent_steps, "stop": stop, "chunk": chunk, "slots": minibatch}
+  sampling = synthesis_of(net, noise, sampler, **settings, queues=math.gcd(queues or minibatch, minibatch))
   put = lambda key, into, images: pool.append(key, into, store(images, pool_dtype), policy=policy)
   room = lambda size: pool.empty(minibatch, size // minibatch, shape, jnp.dtype(pool_dtype))
   hand_over = _handing_over(sampling, put, stages=cascades, steps=cascade_steps, starts=starts, dtype=pool_dtype)
@@ -173,12 +181,11 @@ def winn(
       metrics=("loss", "wasserstein"),
     )
     bounds = range_of_f(f_of(net, learner.params), reals, stop)
-    chains = sampling.climb(key_synthesise, learner.params, bounds, state.cascade, synthesis)
-    moved = langevin.gradients_used(chains.moves.reshape(minibatch, synthesis // chunk, -1), ascent_steps)
-    metrics = {**metrics, **_measures(bounds, chains), "gradients_used": moved}
+    made = sampling.climb(key_synthesise, learner.params, bounds, state.cascade, synthesis)
+    metrics = {**metrics, **_measures(bounds, made)}
     if ema:
       bounds = range_of_f(f_of(net, learner.ema), reals, stop)
-    filled = put(key_pool, state.pool, chains.images)
+    filled = put(key_pool, state.pool, made[0].images)
     return State(state.step + 1, *learner, filled, bounds, state.cascade), metrics
 
   def kernels(key: Array, batch: Batch) -> Mapping[str, Kernel]:
@@ -246,7 +253,7 @@ def _handing_over(
     def ends(state: State) -> State:
       key_climb, key_starts, key_pool = jax.random.split(key, 3)
       params = weights(state)
-      images = sampling.climb(key_climb, params, state.bounds, state.cascade, starts).images
+      images = sampling.climb(key_climb, params, state.bounds, state.cascade, starts)[0].images
       handed = pool.append(key_starts, state.cascade.starts, store(images, dtype), policy="ring")
       return state._replace(
         cascade=cascade.close(state.cascade, params, state.bounds, handed), pool=put(key_pool, state.pool, images)
@@ -258,13 +265,15 @@ def _handing_over(
   return hand_over
 
 
-def _measures(bounds: Array, chains: langevin.Chains) -> Metrics:
+def _measures(bounds: Array, made: Made) -> Metrics:
+  chains = made[0]
   return {
     "f_least": bounds[0],
     "f_greatest": bounds[1],
     "f_synthesis": chains.scores.mean(),
     "moves": chains.moves.mean(dtype=jnp.float32),
     "stopped": chains.stopped.mean(dtype=jnp.float32),
+    "gradients_used": gradients_used(made),
   }
 
 

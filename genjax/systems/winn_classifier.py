@@ -20,6 +20,7 @@ Shapes   n positives a step, m a minibatch, K classes; r new pseudo-negatives of
 Checked  tests/systems/test_winn_classifier.py and tests/systems/contract.py.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -39,6 +40,7 @@ from genjax.systems.class_synthesis import Synthesis, read, synthesis_of
 from genjax.systems.optimizers import Optimizer, adam
 from genjax.systems.passes import Learner, Loss, learn
 from genjax.systems.pseudo_negatives import (
+  Made,
   PoolType,
   Stop,
   check_pool,
@@ -46,8 +48,8 @@ from genjax.systems.pseudo_negatives import (
   critic_of,
   f_of,
   gradient_kernel,
+  gradients_used,
   initial_variables,
-  joined,
   minibatches,
   range_of_f,
   recall,
@@ -103,6 +105,7 @@ def winn_classifier(
   capacity: int = 20_100,
   policy: pool.Policy = "reservoir",
   pool_dtype: PoolType = "float32",
+  queues: int | None = None,
 ) -> System:
   """The supervised WINN as a System.
 
@@ -125,10 +128,11 @@ def winn_classifier(
     tolerance: a chain stops when |f - t| is at most this.
     stop: f, t and the stop of each image (thesis), or of the mean over a synthesis batch (released code).
     synthesis: r, new pseudo-negatives of each class a step.
-    synthesis_batch: images synthesised together.
+    synthesis_batch: as `winn` has it.
     initial: p0 images of each class in the pool at the start.
     capacity: of the pool, for each class; the default holds 200 steps, as in the released code.
     policy, pool_dtype: of the pool.
+    queues: as `winn` has them.
 
   Raises:
     ValueError: sizes that do not divide, with the sizes to use, or a net with other classes.
@@ -138,18 +142,9 @@ def winn_classifier(
   check_average(ema)
   check_pool(stop, policy, pool_dtype)
   introspective = _check_synthesis(alpha, synthesis, synthesis_batch, initial, capacity, classes, minibatch)
-  sampling = synthesis_of(
-    net,
-    noise,
-    sampler,
-    classes=classes,
-    steps=ascent_steps,
-    stop=stop,
-    class_weight=class_weight,
-    tolerance=tolerance,
-    together=synthesis_batch,
-    positions=minibatch,
-  )
+  settings = {"steps": ascent_steps, "stop": stop, "class_weight": class_weight, "tolerance": tolerance}
+  settings |= {"classes": classes, "together": synthesis_batch, "positions": minibatch}
+  sampling = synthesis_of(net, noise, sampler, **settings, queues=math.gcd(queues or minibatch, minibatch))
   put = lambda key, into, images: pool.append(key, into, store(images, pool_dtype), policy=policy)
 
   def init(key: Array, batch: Batch) -> State:
@@ -189,9 +184,9 @@ def winn_classifier(
     if not introspective:
       return State(state.step + 1, *learner, None, None), metrics
     bounds = range_of_f(f_of(net, learner.params), reals.images, stop)
-    chains = sampling.move(key_synthesise, learner.params, bounds, _each_class(minibatch, classes, synthesis))
-    filled = put(key_pool, state.pool, joined(chains.images))
-    metrics = {**metrics, **_measures(bounds, chains)}
+    made = sampling.move(key_synthesise, learner.params, bounds, _each_class(minibatch, classes, synthesis))
+    filled = put(key_pool, state.pool, made[0].images)
+    metrics = {**metrics, **_measures(bounds, made)}
     if ema:
       bounds = range_of_f(f_of(net, learner.ema), reals.images, stop)
     return State(state.step + 1, *learner, filled, bounds), metrics
@@ -312,11 +307,13 @@ def _views(net: nn.Module, sampling: Synthesis | None, classes: int) -> dict[str
   return views
 
 
-def _measures(bounds: Array, chains: langevin.Chains) -> Metrics:
+def _measures(bounds: Array, made: Made) -> Metrics:
+  chains = made[0]
   return {
     "f_least": bounds[0],
     "f_greatest": bounds[1],
     "off": -chains.scores.mean(),
     "moves": chains.moves.mean(dtype=jnp.float32),
     "stopped": chains.stopped.mean(dtype=jnp.float32),
+    "gradients_used": gradients_used(made),
   }

@@ -8,12 +8,9 @@ Checked  tests/train/test_bench.py
 """
 
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable
-from importlib import metadata
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -23,9 +20,10 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from genjax.core import Array, Dataset, Kernel, Raw, System, named_key, prepared
-from genjax.train.compiled import Outcome, Sampler, jit_calls, jit_sample
+from genjax.train.compiled import Outcome, Sampler, jit_calls, jit_sample, trim_heap
 from genjax.train.errors import BadSetting
 from genjax.train.flops import Flops, jaxpr_flops, peak_flops
+from genjax.train.machine import after, cpu, versions
 from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, place, spread
 from genjax.train.paths import named_leaves, parameter_count
 from genjax.train.report import Memory, Report, Timing, table
@@ -35,7 +33,6 @@ __all__ = ["Memory", "Report", "Timing", "bench", "table"]
 
 _WARM_UP = 1  # calls before the clock starts; a step has had one more by then
 _REPEATS = 3  # least number of timed calls, however long they take
-_PACKAGES = ("genjax-vision", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
 def bench(
@@ -90,9 +87,9 @@ def bench(
     device_kind=device.device_kind,
     devices=mesh.size,
     processes=jax.process_count(),
-    cpu=_cpu(),
+    cpu=cpu(),
     load=load,
-    versions=_versions(),
+    versions=versions(),
     when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     steps_per_call=steps_per_call,
     examples=len(next(iter(first.values()))) * jax.process_count(),
@@ -175,7 +172,9 @@ def _compiled(jitted: Any, *args: Any) -> tuple[Any, float, Flops]:
   began = time.perf_counter()
   traced = jitted.trace(*args)
   call = traced.lower().compile()
-  return call, time.perf_counter() - began, jaxpr_flops(traced.jaxpr)
+  took = time.perf_counter() - began
+  trim_heap()
+  return call, took, jaxpr_flops(traced.jaxpr)
 
 
 def _timed(call: Callable[[], Any], seconds: float) -> list[float]:
@@ -216,34 +215,10 @@ def _resident() -> int | None:
   if sys.platform == "win32":
     return None
   # Linux: a process starts with the peak of the one that started it in getrusage, but not here.
-  peak = _after("/proc/self/status", "VmHWM")
+  peak = after("/proc/self/status", "VmHWM")
   if peak is not None:
     return int(peak.split()[0]) * 1024
   import resource
 
   unit = 1 if sys.platform == "darwin" else 1024
   return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _cpu() -> str:
-  model = _after("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
-  return f"{model}, {os.cpu_count()} cores"
-
-
-def _after(path: str, name: str) -> str | None:
-  """What stands behind `name:` in one of Linux's own files, or None."""
-  try:
-    lines = Path(path).read_text().splitlines()
-  except OSError:
-    return None
-  return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), None)
-
-
-def _versions() -> dict[str, str]:
-  known = {"python": platform.python_version()}
-  for name in _PACKAGES:
-    try:
-      known[name] = metadata.version(name)
-    except metadata.PackageNotFoundError:
-      continue
-  return known

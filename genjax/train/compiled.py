@@ -5,6 +5,8 @@ Shapes   K steps a call, B batch; n samples [n, ...].
 Checked  tests/train/test_loop.py, tests/train/test_plan.py
 """
 
+import ctypes
+import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -115,6 +117,18 @@ def jit_sample(sample: Sampler, mesh: Mesh) -> Sampler:
     return examples if n % mesh.size else lax.with_sharding_constraint(examples, batch_sharding(mesh))
 
   return jax.jit(shared, static_argnums=2, out_shardings=replicated(mesh))
+
+
+def trim_heap() -> None:
+  """Gives back to the system what compiling left free on glibc's heap; elsewhere nothing.
+
+  XLA's compiler needs about half a megabyte for each of a program's kernels on a CPU, and the heap keeps it: it would
+  stay resident beside the arrays of the run. MetaOptNet's steps of 2 episodes, the most that is resident while they
+  run, jaxlib 0.10.2: ResNet-12 2,198 MiB, with this 1,528; Conv-4 944 and 481. Compiling itself: 1,326 and 739.
+  """
+  trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+  if trim is not None:
+    trim(ctypes.c_size_t(0))
 
 
 def read_outcome(step: int, outcome: Outcome, names: list[str], at: int, until: int) -> dict[str, np.ndarray]:

@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from etils import epath
 from PIL import Image
@@ -42,7 +41,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
   """A line of metrics, or None for one that is no JSON object with a whole step."""
   try:
     row = json.loads(line)
-  except ValueError:  # a byte that is no UTF-8 too
+  except (ValueError, RecursionError):  # a byte that is no UTF-8 too, and brackets in thousands of brackets
     return None
   return row if isinstance(row, dict) and type(row.get("step")) is int else None
 
@@ -86,6 +85,6 @@ def save_png(path: str | os.PathLike, pixels: np.ndarray) -> None:
 
 
 def _plain(value: Any) -> Any:
-  if isinstance(value, np.ndarray | np.generic | jax.Array):
+  if hasattr(value, "__array__"):  # of numpy or of JAX, which a reader of files need not import
     return np.asarray(value).tolist()
   raise TypeError(f"{type(value).__name__} has no place in a JSON file; use plain dicts, lists, numbers and strings")

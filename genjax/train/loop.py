@@ -29,7 +29,7 @@ from jax.sharding import Mesh
 from genjax.core import Array, Dataset, Raw, State, System, prepared
 from genjax.train import schedule
 from genjax.train.checkpoint import Checkpoints
-from genjax.train.compiled import Outcome, jit_parts, jit_sample, joined, means, read_outcome
+from genjax.train.compiled import Outcome, jit_parts, jit_sample, joined, means, read_outcome, trim_heap
 from genjax.train.curves import curves
 from genjax.train.due import Run, artefacts, best_of, closing, save
 from genjax.train.errors import Interrupted, NoWorkdir, advice
@@ -191,6 +191,7 @@ def _train(
   began = time.monotonic()
   bounds = np.int32(0), np.int32(size)
   call = jit_parts(run.system, size, run.mesh, shardings).lower(run.key, state, batches, *bounds).compile()
+  trim_heap()
   clock = Clock(compile_s=time.monotonic() - began)
   log.say(f"compiled in {brief(time.monotonic() - began)}")
   step, pending, values, pace = start, None, log.part(start), Pace(start, size)

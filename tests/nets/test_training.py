@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from genjax.nets.autoencoder import Autoencoder
+from genjax.nets.biggan import BigGANCritic
 from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
 from genjax.nets.mlp import MLPCritic
-from genjax.nets.training import mode, takes_train
+from genjax.nets.resnet_gan import SpectralResNetCritic
+from genjax.nets.training import mode, per_image, takes_train
 from genjax.nets.vitgan import ViTGANCritic
 from genjax.registry import GENERATORS, NETS, load
 
@@ -66,6 +68,31 @@ def test_a_net_takes_train_where_it_has_two_modes_and_always_by_keyword():
     assert train is None or (train.kind, train.default) == (inspect.Parameter.KEYWORD_ONLY, False), kind
   assert mode(DCGANCritic(), True) == {"train": True}
   assert mode(Autoencoder(), True) == {}
+
+
+PER_IMAGE = {
+  "mlp": MLPCritic((3,)),
+  "dcgan": DCGANCritic((2, 3), norm="layer"),
+  "sn_gan_resnet": SpectralResNetCritic(2),
+  "biggan": BigGANCritic(2),
+  "vitgan": ViTGANCritic(2, 8, 1, 2, 2),
+}
+
+
+def test_critics_that_say_so_look_at_each_image_alone():
+  said = {name for name, home in NETS.items() if hasattr(load(home), "per_image")}
+  assert said == {*PER_IMAGE, "vit"}
+  for net in (DCGANCritic(), MLPCritic(kernels=2), DCGANCritic(norm="layer", kernels=2), Autoencoder()):
+    assert not per_image(net)
+  rng = np.random.default_rng(0)
+  images = jax.random.normal(KEY, (2, 4, 4, 1))
+  for net in PER_IMAGE.values():
+    assert per_image(net)
+    shapes = jax.eval_shape(net.init, KEY, images[:1])
+    variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype), shapes)
+    mutable = [name for name in variables if name != "params"]
+    logits = jax.jit(lambda x: net.apply(variables, x, train=True, mutable=mutable)[0][0])  # noqa: B023
+    np.testing.assert_array_equal(logits(images)[0], logits(images.at[1].multiply(3.0))[0])
 
 
 def _conditional():

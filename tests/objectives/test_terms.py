@@ -5,9 +5,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax.objectives.consistency import consistency, latent_consistency, redrawn
 from genjax.objectives.logits import cross_entropy_critic
 from genjax.objectives.penalties import at_real, gradient_penalty, squared
-from genjax.objectives.terms import Term, every, given, on_features, on_logits, play, read, stateless, total
+from genjax.objectives.terms import (
+  Augmentation,
+  Term,
+  every,
+  given,
+  on_features,
+  on_logits,
+  play,
+  play_together,
+  read,
+  stateless,
+  total,
+)
 
 
 def _critic(images):
@@ -90,6 +103,26 @@ def test_a_total_of_nothing_is_zero():
 def test_a_state_of_the_wrong_length_is_an_error():
   with pytest.raises(ValueError, match="zip"):
     total((1.0, _counter(1.0))).apply(KEY, (), ROUND)
+
+
+def test_answers_of_one_call_are_those_of_a_call_for_each_term_in_its_order():
+  fake = jnp.linspace(-1.0, 1.0, 12).reshape(3, 2, 2, 1)
+  draw = lambda key, images: images * jax.random.uniform(key, (len(images), 1, 1, 1))
+  net, calls = lambda images: (calls.append(len(images)), _critic(images))[1], []
+  critic, key = lambda images: net(draw(KEY, images)), jax.random.key(1)
+  sides = [
+    (weight, kind(side, draw)) for weight, side in ((1.0, "real"), (0.2, "fake")) for kind in (consistency, redrawn)
+  ]
+  near = latent_consistency(0.5)
+  more = {"generator": lambda latent: fake + latent[:, :1, None, None], "latent": jnp.zeros((3, 2))}
+  more["augmentation"] = Augmentation(KEY, draw, net)
+  for term in (total(*sides, (1.0, every(1, near)), (0.5, total((2.0, near)))), near):
+    calls.clear()
+    round = play_together(term, key, critic, REAL, fake, shared=("seen",), **more)
+    assert calls == [3 * (2 + len(term.asks))]
+    one, each = (term.apply(key, term.init(), each)[0] for each in (round, play(critic, REAL, fake, **more)))
+    np.testing.assert_allclose(one, each, rtol=1e-5)
+    assert one > 0.01
 
 
 # Lazy Terms -----------------------------------------------------------------------------------------------------------

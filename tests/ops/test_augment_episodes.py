@@ -52,7 +52,7 @@ def test_without_a_key_images_are_only_brought_to_mean_and_deviation():
 
 
 def test_with_a_key_every_image_is_augmented_in_its_own_way_and_the_key_decides():
-  make = lambda key: prepare_episodes(key, batch(), mean=(127.5,), std=(127.5,), pad=2, jitter=0.4, flip=True)
+  make = jax.jit(lambda key: prepare_episodes(key, batch(), mean=(127.5,), std=(127.5,), pad=2, jitter=0.4, flip=True))
   one, again, other = make(jax.random.key(0)), make(jax.random.key(0)), make(jax.random.key(1))
   np.testing.assert_array_equal(one["support"], again["support"])
   assert not np.array_equal(one["support"], other["support"])

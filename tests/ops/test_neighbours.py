@@ -10,8 +10,7 @@ from genjax.ops.neighbours import overlap, squares_of_nearest, two_sample
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-  monkeypatch.setattr(neighbours, "_QUERIES", 16)
-  monkeypatch.setattr(neighbours, "_KEYS", 32)
+  monkeypatch.setattr(neighbours, "_BLOCK", 32)
 
 
 def brute(real, generated, k_precision=3, k_density=5):

@@ -85,11 +85,6 @@ def test_gan_keeps_the_contract(name, promise):
   promise(_trial(name))
 
 
-@pytest.mark.slow
-def test_one_device_and_eight_agree():
-  contract.one_device_and_eight_agree(_trial("plain gradients"))
-
-
 # Algorithm 1 of WGAN-GP
 
 

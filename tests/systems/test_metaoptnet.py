@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from genjax.systems.heads import Head, learned, proto, svm
-from genjax.systems.metaoptnet import loss_of, metaoptnet
+from genjax.systems.metaoptnet import layer_kernels, loss_of, metaoptnet
 from genjax.systems.optimizers import sgd
 
 SHAPE, WAYS = (8, 8, 1), 3
@@ -233,3 +233,14 @@ def test_bench_times_the_embedding_of_the_queries_of_a_batch():
   piece = system().kernels(jax.random.key(0), BATCH)["embedding"]
   assert piece.work == 8 * 6
   assert piece.fn(*piece.args).shape == (8 * 6, 16)
+
+
+def test_bench_times_gradients_of_layers_beside_those_of_flax_and_lax_which_are_the_same():
+  pieces = layer_kernels(jax.random.key(0), 2, (4, 6), 3)
+  for own, other in (
+    ("max_pool's gradient", "max_pool's gradient (flax's)"),
+    ("weights' gradient", "weights' gradient (lax's)"),
+  ):
+    one, two = (jax.jit(pieces[name].fn)(*pieces[name].args) for name in (own, other))
+    np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
+    assert np.abs(one).max() > 0.1

@@ -8,6 +8,7 @@ import pytest
 from genjax.nets.mlp import MLPCritic, MLPGenerator
 from genjax.nets.stylegan2 import StyleGAN2Critic, StyleGAN2Generator
 from genjax.objectives.composed import style_gan
+from genjax.ranges import complaint
 from genjax.systems.gan import gan
 from genjax.systems.styles import mixed
 
@@ -87,7 +88,9 @@ def test_samples_have_noise_of_their_own_or_one_map_for_all(trained):
   np.testing.assert_allclose(same, jnp.broadcast_to(same[:1], same.shape), atol=1e-5)
 
 
-def test_mixing_is_for_generators_of_several_styles():
+def test_mixing_is_for_generators_of_several_styles_and_its_probability_may_be_1():
+  assert not complaint("style_mixing", 1.0)
+  assert complaint("style_mixing", 1.001) == "0 to 1"
   with pytest.raises(ValueError, match="sample_noise 'foo'; use 'fresh' or 'fixed'"):
     gan(MLPGenerator((1, 1, 2), (4,)), MLPCritic((4,)), shape=(1, 1, 2), objective=style_gan(), sample_noise="foo")
   with pytest.raises(ValueError, match="style_mixing is for generators of several styles"):

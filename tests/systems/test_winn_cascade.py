@@ -126,7 +126,7 @@ def test_stages_are_climbed_in_order_and_those_not_reached_are_passed_by():
 
   def through(active):
     path = cascade.Path(jnp.asarray([1.0, 2.0, 3.0]), jnp.zeros((3, 2)), jnp.asarray(active))
-    return float(cascade.through(jax.random.key(0), path, jnp.zeros((1,)), climb)[0])
+    return float(cascade.through(jax.random.split(jax.random.key(0), 1), path, jnp.zeros((1,)), climb)[0])
 
   assert through([True, True, True]) == 123
   assert through([True, False, True]) == 13

@@ -114,11 +114,6 @@ def test_winn_classifier_keeps_the_contract(name, promise):
   promise(_trial(name))
 
 
-@pytest.mark.slow
-def test_one_device_and_eight_agree():
-  contract.one_device_and_eight_agree(_trial("ICN, averaged, decayed, two passes, dropout"))
-
-
 # The classification step
 
 
@@ -256,7 +251,8 @@ def test_dropout_is_used_in_training_only():
 
 
 def test_each_step_gives_every_class_its_share_of_new_images():
-  before, after, _ = _first("thesis")
+  before, after, metrics = _first("thesis")
+  assert metrics["moves"] / 6 - 1e-6 <= metrics["gradients_used"] <= 1
   slots, each = MINIBATCH * CLASSES, SYNTHESIS // MINIBATCH
   np.testing.assert_array_equal(before.pool.count, np.full(slots, INITIAL // MINIBATCH))
   np.testing.assert_array_equal(after.pool.count, np.full(slots, INITIAL // MINIBATCH + each))

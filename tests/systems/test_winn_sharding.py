@@ -22,7 +22,7 @@ MINIBATCH, CHUNK, SYNTHESIS, BATCH, CAPACITY = 16, 48, 96, 32, 256
 BATCH_SHAPES = {"image": jax.ShapeDtypeStruct((BATCH, *SHAPE), jnp.float32)}
 
 
-def system(capacity=CAPACITY):
+def system():
   return winn(
     ConvNet(((WIDTH,), (16,))),
     decoder(SHAPE, width=16),
@@ -35,14 +35,16 @@ def system(capacity=CAPACITY):
     synthesis=SYNTHESIS,
     synthesis_batch=CHUNK,
     initial=64,
-    capacity=capacity,
+    capacity=CAPACITY,
     ema=0.9,
+    queues=8,
   )
 
 
 @cache
-def step_plan(capacity=CAPACITY):
-  return plan.compile_step(system(capacity), BATCH_SHAPES, make_mesh())
+def step_plan():
+  """What follows the capacity of the pool is read of a TPU's programs, in tests/test_tpu.py."""
+  return plan.compile_step(system(), BATCH_SHAPES, make_mesh())
 
 
 def at_work(text):
@@ -59,20 +61,10 @@ def test_a_step_sends_only_sums_of_gradients_and_scalars():
 
 
 @pytest.mark.slow
-def test_a_step_sends_as_much_with_a_pool_of_twice_the_capacity():
-  assert [exchange[:3] for exchange in step_plan(2 * CAPACITY).collectives] == [
-    exchange[:3] for exchange in step_plan().collectives
-  ]
-
-
-@pytest.mark.slow
 def test_each_device_holds_its_share_of_the_pool_and_gives_it_back_in_place():
   share = CAPACITY // 8 * math.prod(SHAPE) * 4
   assert step_plan().state["pool/images"] == share
   assert step_plan().memory["alias"] >= share
-  grown = step_plan(2 * CAPACITY).memory
-  assert grown["argument"] - step_plan().memory["argument"] == share
-  assert grown["temp"] - step_plan().memory["temp"] < share / 4
 
 
 def test_each_device_ascends_only_its_share_of_the_synthesis():

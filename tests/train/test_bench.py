@@ -15,6 +15,7 @@ from jax import lax
 from genjax.core import Kernel
 from genjax.train import bench as benches
 from genjax.train.bench import bench, table
+from genjax.train.compiled import trim_heap
 from genjax.train.errors import BadSetting
 from genjax.train.flops import Flops
 from genjax.train.mesh import make_mesh
@@ -235,3 +236,13 @@ def test_a_batch_that_does_not_divide_is_refused_as_in_the_loop():
 def test_resident_memory_is_in_bytes_and_no_more_than_the_system_says():
   most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
   assert 2**26 < benches._resident() <= most * 1.05
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the heap of glibc")
+def test_what_compiling_left_free_on_the_heap_goes_back_to_the_system():
+  blocks = [b"x" * 60_000 for _ in range(1000)]
+  del blocks[:-1]  # the last one holds the end of the heap, so that free does not give it back by itself
+  resident = lambda: int(benches._after("/proc/self/status", "VmRSS").split()[0])
+  before = resident()
+  trim_heap()
+  assert before - resident() > 40_000  # KiB
