@@ -40,7 +40,7 @@ def compare(
   metrics: Sequence[str] | Mapping[str, Mapping[str, Any]] | None = None,
   extractor: str | None = None,
   weights: str | None = None,
-  resize: Literal["tf1", "pil"] = "tf1",
+  resize: Literal["tf1", "pil"] | None = None,
   n: int | None = None,
   seed: int = 0,
 ) -> dict[str, Number]:
@@ -56,7 +56,7 @@ def compare(
       "module:function" of yours that makes one. None: Inception where there are `weights`, else random features, which
       compare with nothing else.
     weights: path of Inception's weights, see metrics/inception.py.
-    resize: of Inception, see there.
+    resize: of Inception, see there; None: tf1.
     n: at most so many images of each side, chosen at random. None: all.
     seed: of that choice.
 
@@ -108,13 +108,15 @@ def _refuse_without_weights(what: str | None) -> None:
 # Extractors -----------------------------------------------------------------------------------------------------------
 
 
-def _net(name: str | None, weights: str | None, resize: str, reference: Side, check: Check) -> Any:
+def _net(name: str | None, weights: str | None, resize: str | None, reference: Side, check: Check) -> Any:
   """The extractor of a name. Raises UsageError, ValueError or OSError."""
   name = name or ("random" if weights is None else "inception")
+  if weights is None and resize is not None:
+    raise UsageError(f"--resize is Inception's, and --extractor is {name}; leave it out, or say --weights")
   if name != "inception" and weights is not None:
     raise UsageError(f"--weights are Inception's, and --extractor is {name}; leave one of them out")
   try:
-    made = resolve("extractor", name)(**({"weights": weights, "resize": resize} if weights else {}))
+    made = resolve("extractor", name)(**({"weights": weights, "resize": resize or "tf1"} if weights else {}))
   except LookupError as error:
     raise UsageError(f"--extractor {error}") from error
   if isinstance(made, Recipe):

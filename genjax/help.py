@@ -85,7 +85,7 @@ one step that is under way. sample, evaluate and encode only read, also beside a
   "compare": """genjax compare A B: measures the images A against B, the reference, whichever tool made them.
 
   genjax compare samples.npz test_images/
-  genjax compare samples.npz cifar10_train.tar.gz --weights pt_inception-2015-12-05-6726825d.pth   # FID, KID, PRDC, IS
+  genjax compare samples.npz train_images.tar.gz --weights pt_inception-2015-12-05-6726825d.pth    # FID, KID, PRDC, IS
   genjax compare fake/ real/ --metrics kid,prdc,two_sample --n 10000 --json
 
   A and B       a folder of pictures (subfolders too), a .tar or .tar.gz of them, or an .npz of uint8 images: of genjax

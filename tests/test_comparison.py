@@ -189,6 +189,7 @@ def test_a_wrong_word_is_refused_when_it_is_read(words, line):
     (["a", "b", "--extractor", "inception"], "inception is in Inception's features: say --weights PATH of pt_in"),
     (["a", "b", "--weights", "nowhere.pth"], 'weights "nowhere.pth" is no file'),
     (["a", "b", "--weights", "w.pth", "--extractor", "random"], "leave one of them out"),
+    (["a", "b", "--resize", "pil"], "--resize is Inception's, and --extractor is random"),
     (["a", "b", "--extractor", "rnadom"], "--extractor 'rnadom'; did you mean random?"),
     (["a", "b", "--metrics", "inception_score"], "class logits are needed"),
     (["a", "b", "--extractor", "classifier", "--n", "1"], "samples 1; a Frechet distance takes two at least"),
