@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors; tests/test_public_names.py holds these lines and HOMES to one another
+  from genjax.comparison import compare
   from genjax.config import load_config, override
   from genjax.core import Dataset, Metric, Number, Split, System
   from genjax.data.catalogue import load
@@ -68,6 +69,7 @@ if TYPE_CHECKING:  # for editors; tests/test_public_names.py holds these lines a
   from genjax.train.loop import train as train_loop
 
 HOMES = {  # name -> module, or module:name there, or module:* for the module itself
+  "compare": "genjax.comparison",
   "load_config": "genjax.config",
   "override": "genjax.config",
   "Dataset": "genjax.core",

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from genjax.config import kept_config, load_config, on_path, override, shipped_configs
 from genjax.help import HELP, USAGE
 from genjax.ranges import complaint
-from genjax.registry import UsageError, load, nearest
+from genjax.registry import COMPARED, METRICS, UsageError, load, nearest
 
 
 class Request(NamedTuple):
@@ -48,7 +48,16 @@ OPTIONS: dict[str, dict[str, Callable[[str], Any]]] = {  # what a command takes 
     "mix": bool,
     "to": str,
   },
-  "evaluate": {"seed": int, "step": step_or_best},
+  "evaluate": {"seed": int, "step": step_or_best, "metrics": str, "n": int, "weights": str},
+  "compare": {
+    "metrics": str,
+    "extractor": str,
+    "weights": str,
+    "resize": str,
+    "n": int,
+    "seed": int,
+    "json": bool,
+  },
   "encode": {"out": str, "split": str, "step": step_or_best},
   "bench": {"seconds": float, "json": bool, "metrics": bool, "n": int},
   "study": {"seeds": int, "quiet": bool},
@@ -56,6 +65,7 @@ OPTIONS: dict[str, dict[str, Callable[[str], Any]]] = {  # what a command takes 
   "convert": {"from": str, "net": str, "out": str},
   "report": {"out": str, "interpolate": int, "allow": str},
 }
+RUN_BY = {"study": "genjax.studies.command:study", "compare": "genjax.comparison:command"}  # the rest: run.COMMANDS
 TAKES_CONFIG = ("train", "sample", "evaluate", "encode", "bench")
 
 
@@ -79,7 +89,8 @@ def main(argv: list[str] | None = None) -> int:
       draw = load("genjax.interpolation:interpolation") if "interpolate" in request.options else None
       show(load("genjax.page.command:report")(request, draw))
       return 0
-    function = load("genjax.studies.command:study") if request.command == "study" else None
+    home = RUN_BY.get(request.command)
+    function = load(home) if home else None
     return load("genjax.run:command")(request, function)
   except UsageError as error:
     return fail(error, 2)
@@ -158,6 +169,8 @@ def parse(argv: list[str]) -> Request:
     return Request(command, None, "", {"row": rest[0]} if rest else {})
   if command == "convert":
     return _convert(rest)
+  if command == "compare":
+    return _compare(rest)
   if command == "report":
     return _report(rest)
   known = {"config": str, "workdir": str, "allow": str, **OPTIONS[command]}
@@ -178,8 +191,48 @@ def parse(argv: list[str]) -> Request:
   override(config, overrides)
   trust = _allowed(given.get("allow"), overrides)
   on_path(os.getcwd())
-  options = {name: typed(f"--{name}", kind, given[name]) for name, kind in OPTIONS[command].items() if name in given}
+  options = _options(command, given)
+  if command == "evaluate" and "metrics" in options:
+    options["metrics"] = _metrics(options["metrics"], METRICS)
   return Request(command, config, workdir, options, None if "config" in given else trust, trust)
+
+
+def _options(command: str, given: Mapping[str, str]) -> dict[str, Any]:
+  """The options of a command that were given, as their types. Raises UsageError."""
+  return {name: typed(f"--{name}", kind, given[name]) for name, kind in OPTIONS[command].items() if name in given}
+
+
+def _metrics(words: str, known: Collection[str]) -> tuple[str, ...]:
+  """The names of --metrics. Raises UsageError for one that is none of the `known`."""
+  names = tuple(dict.fromkeys(filter(None, words.replace(" ", "").split(","))))
+  unknown = next((name for name in names if name not in known), None)
+  if unknown is not None or not names:
+    why = f"{unknown!r}{nearest(unknown, known)}" if unknown else "is empty"
+    raise UsageError(f"--metrics {why}; there are {', '.join(known)}")
+  return names
+
+
+def _compare(rest: list[str]) -> Request:
+  """`compare A B`, which needs no config."""
+  places, words, known = [], [], OPTIONS["compare"]
+  while rest:
+    word = rest.pop(0)
+    if not word.startswith("--"):
+      places.append(word)
+      continue
+    words.append(word)
+    if "=" not in word and known.get(word.removeprefix("--"), bool) is not bool and rest:
+      words.append(rest.pop(0))
+  given, overrides = _words("compare", words, known)
+  if overrides:
+    raise UsageError(f"compare takes no --config.{overrides[0][0]}: images on disk need no config")
+  if len(places) != 2:
+    raise UsageError(f"compare takes two places of images, A and the reference B, not {' '.join(places) or 'none'}")
+  options = _options("compare", given)
+  if "metrics" in options:
+    options["metrics"] = _metrics(options["metrics"], COMPARED)
+  on_path(os.getcwd())
+  return Request("compare", None, "", {"a": places[0], "b": places[1], **options})
 
 
 def _bench_of_metrics(given: dict[str, str], overrides: list[tuple[str, str]]) -> Request:
@@ -207,7 +260,7 @@ def _study(rest: list[str]) -> Request:
   if study not in studies:
     raise UsageError(f"no study {study!r}{nearest(study, studies)}; there are {', '.join(studies)}")
   given, overrides = _words("study", rest, {"workdir": str, "config": str, **OPTIONS["study"]})
-  options = {name: typed(f"--{name}", kind, given[name]) for name, kind in OPTIONS["study"].items() if name in given}
+  options = _options("study", given)
   more = {"config": given.get("config"), "overrides": overrides or None}
   options |= {name: value for name, value in more.items() if value is not None}
   return Request("study", None, given.get("workdir") or f"runs/study_{study}", {"name": study, **options})
@@ -259,9 +312,8 @@ def _words(command: str, rest: list[str], known: Mapping[str, Any]) -> tuple[dic
     if not word.startswith("--"):
       raise UsageError(f"{word!r} is not an option; options start with --")
     if not name.startswith("config.") and name not in known:
-      raise UsageError(
-        f"no option --{name}{nearest(name, known)}; {command} takes --config.KEY=VALUE, --" + ", --".join(known)
-      )
+      keys = "" if command in ("compare", "convert") else "--config.KEY=VALUE, "
+      raise UsageError(f"no option --{name}{nearest(name, known)}; {command} takes {keys}--" + ", --".join(known))
     if not is_pair and known.get(name) is not bool:
       if not rest:
         raise UsageError(f"--{name} needs a value")

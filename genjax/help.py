@@ -5,6 +5,7 @@ USAGE = """genjax COMMAND --config NAME|FILE.py[:ARG] [--config.KEY=VALUE ...] [
   train      trains, or goes on where the same command stopped before
   sample     draws examples from the newest checkpoint of a workdir: pictures, points or text
   evaluate   measures the newest checkpoint of a workdir
+  compare    measures images on disk against others: folders, .tar, .npz of any tool
   encode     writes features of held-out examples as .npz
   bench      measures speed, memory and operations of a config on this machine
   study      runs an experiment of several trainings: a table and a picture
@@ -69,13 +70,37 @@ one step that is under way. sample, evaluate and encode only read, also beside a
 
   genjax evaluate --workdir runs/digits
   genjax evaluate --workdir runs/digits --config.metrics.frechet.samples=1000 --step 400
-  genjax evaluate --workdir runs/digits --config.metrics.prdc.samples=500 --config.metrics.kid.samples=500
-  genjax evaluate --workdir runs/digits --config.metrics.fid.weights=pt_inception-2015-12-05-6726825d.pth
+  genjax evaluate --workdir runs/digits --metrics kid,prdc --n 500
+  genjax evaluate --workdir runs/digits --metrics fid,kid,prdc --n 50000 --weights pt_inception-2015-12-05-6726825d.pth
   genjax evaluate --config metaoptnet_miniimagenet --config.data.path=miniImageNet --config.net.weights=resnet12.npz \\
     --step 0                                                         # converted weights, without training
 
-{_CONFIG}  --seed        of the samples (default 0)
+{_CONFIG}  --metrics     names, instead of the config's: frechet, fid, kid, prdc, ...; a wrong one shows all. One that
+                the config has keeps its settings there
+  --n           samples of each metric (default: as the config says)
+  --weights     file of Inception's weights: all metrics of features are measured in Inception's
+  --seed        of the samples (default 0)
   --step        checkpoint to use (default: the newest); best: the one that config.train.best keeps; 0: untrained
+""",
+  "compare": """genjax compare A B: measures the images A against B, the reference, whichever tool made them.
+
+  genjax compare samples.npz test_images/
+  genjax compare samples.npz train_images.tar.gz --weights pt_inception-2015-12-05-6726825d.pth    # FID, KID, PRDC, IS
+  genjax compare fake/ real/ --metrics kid,prdc,two_sample --n 10000 --json
+
+  A and B       a folder of pictures (subfolders too), a .tar or .tar.gz of them, or an .npz of uint8 images: of genjax
+                (images), of guided-diffusion (arr_0), of StudioGAN or BigGAN-PyTorch (x). All are read in colour, and
+                a batch at a time. What cannot be read is left out and named.
+  --metrics     frechet, fid, fid_infinity, kid, inception_score, mode_score, prdc, sliced_wasserstein, two_sample;
+                default frechet,kid,prdc, and with --weights fid,kid,prdc,inception_score. sliced_wasserstein alone
+                holds all pixels in memory, and 75 kB more an image: use --n
+  --weights     file of Inception's weights; images may then be of any sizes, and numbers are those that papers have
+  --resize      to Inception's size: tf1 (default; as TTUR and torch-fidelity) or pil (as clean-fid)
+  --extractor   random (default without --weights: an untrained net; its numbers compare with nothing else), classifier
+                (trained here on B, whose subfolders are the classes), inception, or your "module:function" making one
+  --n           at most so many images of each side, chosen at random (default: all)
+  --seed        of that choice (default 0)
+  --json        every number with its card: both sha256, counts, extractor, resize, quantisation
 """,
   "encode": f"""genjax encode: features of the examples of a split by a trained net, as .npz (features, label).
 

@@ -108,6 +108,17 @@ METRICS = {
   "few_shot": "genjax.metrics.few_shot:few_shot",
   "log_prob": "genjax.metrics.likelihood:log_prob",
 }
+COMPARED = (  # metrics that need no more than images and images: `genjax compare` has them
+  "frechet",
+  "fid",
+  "fid_infinity",
+  "kid",
+  "inception_score",
+  "mode_score",
+  "prdc",
+  "sliced_wasserstein",
+  "two_sample",
+)
 EXTRACTORS = {
   "classifier": "genjax.metrics.features:classifier",
   "random": "genjax.metrics.features:random",

@@ -26,7 +26,7 @@ from genjax.experiment import (
   sampler,
   starting_from,
 )
-from genjax.make import Maker, arguments
+from genjax.make import Maker, arguments, function_of, parameters
 from genjax.metrics.figure import draw
 from genjax.metrics.generated import batches
 from genjax.registry import UsageError
@@ -220,16 +220,33 @@ def _sample(request: Any) -> None:
 
 
 def _evaluate(request: Any) -> None:
-  it = experiment(request.config, allow=request.allow, trust=request.trust)
-  seed = request.options.get("seed", 0)
+  it, options = experiment(request.config, allow=request.allow, trust=request.trust), request.options
+  it = it._replace(config=ConfigDict({**it.config, "metrics": _chosen(it.config, options, request.allow)}))
+  seed = options.get("seed", 0)
   evaluation = metrics_of(it, seed=seed)
   if not evaluation.metrics:
     raise UsageError("config.metrics is empty: nothing to measure")
-  state, step = workdirs.restored(it.system, it.data, request.workdir, request.options.get("step"), seed=it.config.seed)
+  state, step = workdirs.restored(it.system, it.data, request.workdir, options.get("step"), seed=it.config.seed)
   numbers = measure(
     evaluation, jax.random.key(seed), state, it.data, it.system.views, sampler(it.system, make_mesh(jax.devices()[:1]))
   )
   answer(json.dumps({"step": step, "metrics": cards(numbers)}, indent=2))
+
+
+def _chosen(config: ConfigDict, options: Mapping[str, Any], allow: Allow) -> dict[str, Any]:
+  """Sections of the config's metrics or of --metrics, with the samples of --n, and Inception by --weights."""
+  sections = dict(config.get("metrics") or {})
+  own = lambda name: isinstance(sections.get(name), ConfigDict) and sections[name].get("name", name) == name
+  if "metrics" in options:
+    sections = {name: sections[name] if own(name) else ConfigDict() for name in options["metrics"]}
+  more = {"samples": options["n"]} if "n" in options else {}
+  more |= {"extractor": {"name": "inception", "weights": options["weights"]}} if "weights" in options else {}
+  for name, section in sections.items():
+    if isinstance(section, ConfigDict) and more:
+      call = {"name": section.get("name", name)}
+      takes = parameters(function_of("metrics", call, allow, at=f"config.metrics.{name}"))
+      sections[name] = ConfigDict({**section, **{key: value for key, value in more.items() if key in takes}})
+  return sections
 
 
 def _encode(request: Any) -> None:

@@ -38,7 +38,7 @@ TOP = {  # file of genjax/ -> its layer
   "core": ("core", "torch_file"),  # of numpy alone: weights are read by whoever needs them
   "make": ("make", "ranges", "registry", "config", "help"),
   "cli": ("cli",),
-  "run": ("run", "experiment", "evaluate", "samples", "workdir", "convert", "__init__"),
+  "run": ("run", "experiment", "evaluate", "samples", "workdir", "convert", "comparison", "reading", "__init__"),
 }
 WITHOUT_JAX = ("make", "ranges", "registry", "config", "help", "cli")
 HOMES = {  # library -> the folders and files where it is at home

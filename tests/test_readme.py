@@ -49,8 +49,8 @@ def workdirs():
 
 
 def whole(words):
-  """A command of a workdir alone, with the config that the workdir holds."""
-  if words[0] not in cli.TAKES_CONFIG or "--config" in words:
+  """A command of a workdir alone, with the config that the workdir holds; others as they are."""
+  if words[0] not in cli.TAKES_CONFIG or "--config" in words or "--workdir" not in words:
     return words
   return [*words, "--config", workdirs()[words[words.index("--workdir") + 1].rpartition("/")[2]]]
 

@@ -157,6 +157,24 @@ def test_evaluate_prints_numbers_with_cards(workdir, capsys):
   assert report["metrics"]["frechet"]["card"]["generated"] == 40
 
 
+def test_evaluate_takes_metrics_and_samples_of_the_command(workdir, capsys):
+  words = ["evaluate", "--workdir", str(workdir), "--metrics", "sliced_wasserstein,copies", "--n", "20"]
+  assert main([*words, "--config.metrics.sliced_wasserstein.patches=4"]) == 0
+  measured = json.loads(capsys.readouterr().out)["metrics"]
+  assert {"copies", "sliced_wasserstein"} < set(measured)
+  assert "frechet" not in measured
+  assert {number["card"]["generated"] for number in measured.values()} == {20}
+  assert "4 patches" in measured["sliced_wasserstein"]["card"]["metric"]
+  for words, line in {
+    ("--metrics", "frechett"): "--metrics 'frechett'; did you mean frechet?; there are frechet, ",
+    ("--metrics", "fid"): "fid is measured in Inception's features: say weights=PATH",
+    ("--metrics", "kid", "--weights", "nowhere.pth"): 'weights "nowhere.pth" is no file',
+    ("--metrics", "few_shot"): "config.metrics.few_shot",
+  }.items():
+    assert main(["evaluate", "--workdir", str(workdir), *words]) == 2
+    assert line in capsys.readouterr().err
+
+
 def test_a_run_goes_on_for_longer_with_other_intervals_and_metrics(tmp_path):
   train(small_config(), tmp_path, quiet=True)
   longer = {"train.steps": 8, "train.checkpoint_every": 4, "metrics.copies": "none", "metrics.frechet.samples": 40}

@@ -12,6 +12,7 @@ import hashlib
 import os
 import stat
 import warnings
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -45,9 +46,19 @@ def folder_source(path: str, *, split: str = "train", size: int | None = None, c
     shape = (size or height, size or width, channels or native)
   else:
     shape = (size, size, channels)
-  labels, label_names = _labels(names)
+  labels, label_names = labels_of(names)
   read = functools.partial(_read, path, names, labels, size, shape)
   return Source(read, len(names), shape, "folder", _digest(path, names, split, size, shape), label_names)
+
+
+def colour_pictures(path: str) -> Source:
+  """All pictures of a folder in colour, each of its own size. Raises as `folder_source` does."""
+  warnings.filterwarnings("ignore", module=r"PIL\.")
+  names = _names(path)
+  labels, label_names = labels_of(names)
+  read = functools.partial(_read, path, names, labels, None, None)
+  digest = _digest(path, names, "train[:100%]", None, None)
+  return Source(read, len(names), None, "folder", digest, label_names, name_of=lambda index: shown(names[index]))
 
 
 def _names(path: str) -> list[str]:
@@ -56,7 +67,6 @@ def _names(path: str) -> list[str]:
     raise FileNotFoundError(f'folder "{path}" does not exist; set data.path to a folder of images')
   if not os.path.isdir(path):
     raise NotADirectoryError(f'"{path}" is a file; set data.path to a folder of images')
-  suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in _formats()} | {""}
   names, others, seen = [], set(), set()
   for folder, subfolders, files in os.walk(path, followlinks=True):
     real = os.path.realpath(folder)
@@ -65,15 +75,30 @@ def _names(path: str) -> list[str]:
       continue
     seen.add(real)
     for file in files:
-      suffix = os.path.splitext(file)[1].lower()
-      if file.startswith(".") or suffix not in suffixes:
-        others.add(suffix)
-      else:
+      if may_be_picture(file):
         names.append(os.path.relpath(os.path.join(folder, file), path).replace(os.sep, "/"))
+      else:
+        others.add(os.path.splitext(file)[1].lower())
   if not names:
-    held = f"only files of type {', '.join(sorted(others))}" if others else "no files"
-    raise ValueError(f'folder "{path}" holds {held}; wanted images such as .png or .jpg, subfolders are searched too')
+    raise ValueError(
+      f'folder "{path}" holds {held(others)}; wanted images such as .png or .jpg, subfolders are searched too'
+    )
   return sorted(names)
+
+
+def may_be_picture(file: str) -> bool:
+  """Whether the name of a file, without its folders, says a format that PIL reads, or none; hidden files are none."""
+  return not file.startswith(".") and os.path.splitext(file)[1].lower() in _suffixes()
+
+
+def held(others: set[str]) -> str:
+  """What a folder or an archive without pictures holds, by the suffixes of its files."""
+  return f"only files of type {', '.join(sorted(others))}" if others else "no files"
+
+
+@functools.cache
+def _suffixes() -> frozenset[str]:
+  return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in _formats()) | {""}
 
 
 @functools.cache
@@ -90,17 +115,18 @@ def _sliced(names: list[str], split: str) -> list[str]:
   return [names[index] for index in np.sort(np.argsort(words, kind="stable")[start:stop])]
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
   """A name as it can be printed; another than `name` only where that is not UTF-8."""
   return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _labels(names: list[str]) -> tuple[list[int] | None, tuple[str, ...]]:
+def labels_of(names: list[str]) -> tuple[list[int] | None, tuple[str, ...]]:
+  """Numbers and names of the folders of the first level; None where there are no two, or a picture lies in none."""
   folders = sorted({name.split("/")[0] for name in names if "/" in name})
   if len(folders) < 2 or not all("/" in name for name in names):
     return None, ()
   numbers = {folder: number for number, folder in enumerate(folders)}
-  return [numbers[name.split("/")[0]] for name in names], tuple(map(_shown, folders))
+  return [numbers[name.split("/")[0]] for name in names], tuple(map(shown, folders))
 
 
 def _native(path: str, names: list[str], need_size: bool) -> tuple[int, int, int]:
@@ -142,16 +168,24 @@ def _extent(picture: Image.Image, name: str) -> tuple[int, int]:
 
 
 def _open(path: str, name: str) -> Image.Image:
-  """Open without decoding; whatever is wrong with the file becomes an UnreadableImage that names it."""
-  shown, file = _shown(name), os.path.join(path, name)
-  if shown != name:
-    raise UnreadableImage(f"{shown} (its name is not UTF-8; rename it)")
-  try:
-    if not stat.S_ISREG(os.stat(file).st_mode):  # opening a pipe waits for whoever writes into it
+  """`open_picture` of a file of the folder."""
+  file = os.path.join(path, name)
+  if shown(name) == name:
+    try:
+      regular = stat.S_ISREG(os.stat(file).st_mode)
+    except OSError as error:
+      raise UnreadableImage(f"{name} ({type(error).__name__}: {error})") from error
+    if not regular:  # opening a pipe waits for whoever writes into it
       raise UnreadableImage(f"{name} (no regular file)")
+  return open_picture(file, name)
+
+
+def open_picture(file: str | BinaryIO, name: str) -> Image.Image:
+  """Open without decoding; whatever is wrong with the file becomes an UnreadableImage that names it."""
+  if shown(name) != name:
+    raise UnreadableImage(f"{shown(name)} (its name is not UTF-8; rename it)")
+  try:
     picture = Image.open(file, formats=_formats())
-  except UnreadableImage:
-    raise
   except Image.UnidentifiedImageError:
     raise UnreadableImage(f"{name} (not an image, or damaged)") from None
   except Exception as error:  # PIL's readers raise almost anything on damaged files
@@ -163,21 +197,31 @@ def _open(path: str, name: str) -> Image.Image:
   return picture
 
 
+def decoded(picture: Image.Image, name: str, *, size: int | None, channels: int) -> np.ndarray:
+  """`to_array`; whatever goes wrong becomes an UnreadableImage that names the file."""
+  try:
+    return to_array(picture, size=size, channels=channels)
+  except Exception as error:  # as above
+    raise UnreadableImage(f"{name} ({type(error).__name__}: {error})") from error
+
+
 def _read(
-  path: str, names: list[str], labels: list[int] | None, size: int | None, shape: tuple[int, int, int], index: int
+  path: str,
+  names: list[str],
+  labels: list[int] | None,
+  size: int | None,
+  shape: tuple[int, int, int] | None,
+  index: int,
 ) -> tuple[np.ndarray, int | None]:
   name = names[index]
   with _open(path, name) as picture:
-    try:
-      image = to_array(picture, size=size, channels=shape[-1])
-    except Exception as error:  # as above
-      raise UnreadableImage(f"{name} ({type(error).__name__}: {error})") from error
-  if image.shape != shape:
+    image = decoded(picture, name, size=size, channels=3 if shape is None else shape[-1])
+  if shape not in (None, image.shape):
     raise UnreadableImage(f"{name} (is {list(image.shape)}, wanted {list(shape)})")
   return image, None if labels is None else labels[index]
 
 
-def _digest(path: str, names: list[str], split: str, size: int | None, shape: tuple[int, int, int]) -> str:
+def _digest(path: str, names: list[str], split: str, size: int | None, shape: tuple | None) -> str:
   """sha256 of names and lengths of the files and of what is made of them: cheap, and blind to edits of equal length."""
   digest = hashlib.sha256(repr((split, size, shape)).encode())
   for name in names:

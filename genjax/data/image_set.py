@@ -56,16 +56,20 @@ class ImageSet:
 class Source:
   """Images that are read one by one.
 
-  `read(index)` gives (image [H, W, C] uint8, label or None) or raises UnreadableImage; threads may share it.
-  `shape` is that of every image; `digest` names the content without reading it.
+  `read(index)` gives (image [H, W, C] uint8, label or None) or raises UnreadableImage; threads may share it, unless it
+  has an `order`: the indices as they lie in the file, which is quick in that order, and for one thread. `shape` is that
+  of every image, or None where each has a size of its own; `digest` names the content without reading it;
+  `name_of(index)` names one image.
   """
 
   read: Callable[[int], tuple[np.ndarray, int | None]]
   count: int
-  shape: tuple[int, int, int]
+  shape: tuple[int, int, int] | None
   name: str
   digest: str
   label_names: tuple[str, ...] = ()
+  order: Sequence[int] | None = None
+  name_of: Callable[[int], str] = "image {}".format
 
   @property
   def classes(self) -> int | None:
@@ -117,20 +121,20 @@ def gather(source: Source) -> ImageSet:
     for _ in pool.map(read, range(0, source.count, CHUNK)):
       pass
   if failures:
-    failures.sort()
-    text = _failures(source.name, source.count, [reason for _, reason in failures])
-    if 2 * len(failures) > source.count:
-      raise ValueError(f"{text}; that is more than half: is this a folder of images?")
-    _log.warning("%s; they are left out", text)
+    report(source.name, source.count, [reason for _, reason in sorted(failures)])
     good = np.setdiff1d(np.arange(source.count), [index for index, _ in failures])
     images, labels = images[good], labels[good]
   named = bool(source.label_names)
   return image_set(images, labels if named else None, name=source.name, label_names=source.label_names)
 
 
-def _failures(name: str, count: int, reasons: list[str]) -> str:
+def report(name: str, count: int, reasons: list[str]) -> None:
+  """Names unreadable pictures in one line of the log. Raises ValueError where they are more than half."""
   more = ", ..." if len(reasons) > NAMED_FAILURES else ""
-  return f"{name}: {len(reasons)} of {count} images are unreadable: {', '.join(reasons[:NAMED_FAILURES])}{more}"
+  text = f"{name}: {len(reasons)} of {count} images are unreadable: {', '.join(reasons[:NAMED_FAILURES])}{more}"
+  if 2 * len(reasons) > count:
+    raise ValueError(f"{text}; that is more than half: is this a folder of images?")
+  _log.warning("%s; they are left out", text)
 
 
 def inverted(images: ImageSet | Source) -> ImageSet | Source:
