@@ -8,7 +8,8 @@ measured on the penalties' tests), by XLA's older emitters where jaxlib still ha
 then was left, measured on ViTGAN's nets; the newest jaxlib ignores the word, so the smoke tests there compile as for
 users), and are kept in a folder that workers and their children share: the small ones come back everywhere (another
 sixth, on three files of tests/objectives).
-A process of its own (`genjax train` in a test) compiles with all optimisations, as for users, by the same emitters.
+A process of its own (`genjax train` in a test) compiles so too, but for those of tests/test_winn_digits.py, which compile
+as for users.
 """
 
 import gc
@@ -17,6 +18,7 @@ import os
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MPLBACKEND"] = "agg"
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters")
 
 import hypothesis
@@ -28,7 +30,6 @@ hypothesis.settings.register_profile("shared machine", deadline=None)  # of 0.2 
 hypothesis.settings.load_profile("shared machine")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_disable_most_optimizations", True)
 
 SMOKE = (  # what other software stacks run: beginnings of names of tests
   "tests/test_public_names.py",  # imports

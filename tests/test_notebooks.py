@@ -30,8 +30,7 @@ def pictures(notebook):
 @pytest.mark.filterwarnings("default")  # of the kernel and its client, not of genjax
 @by_name
 def test_a_notebook_runs_to_its_end(path, tmp_path, monkeypatch):
-  monkeypatch.setenv("GENJAX_NOTEBOOK_STEPS", "20")
-  monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")  # most of the time is compiling
+  monkeypatch.setenv("GENJAX_NOTEBOOK_STEPS", "10")
   notebook = nbformat.read(path, as_version=4)
   shown = len(pictures(notebook))
   where = {"metadata": {"path": str(tmp_path)}}

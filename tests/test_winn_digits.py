@@ -38,7 +38,7 @@ WORDS = [f"--config.{key}={value}" for key, value in SMALLER.items()]
 
 def start(workdir, words):
   """The command in a process of its own: one device, none of the tests' settings but their cache."""
-  ours = ("XLA_FLAGS", "PYTHONWARNINGS")
+  ours = ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS", "PYTHONWARNINGS")
   environment = {key: value for key, value in os.environ.items() if key not in ours}
   return subprocess.Popen([*COMMAND, "--workdir", str(workdir), *words], env=environment)
 
