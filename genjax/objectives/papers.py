@@ -173,6 +173,13 @@ ROWS = {
     WGAN_GP,
     note="no batch normalisation in the critic",
   ),
+  "dudley": Row(
+    "dudley",
+    "Sriperumbudur et al. 2009 arXiv:0901.2698 (the metric; the penalty is ours)",
+    "C = E D(g) - E D(x) + 10 ((max |D| + max |grad D| between - 1)+)^2, greatest of a batch; G = -E D(g)",
+    WGAN_GP,
+    note="never above 2, however far the fakes: a far fake's pull fades as 1 / distance^2. No batch normalisation",
+  ),
   "fisher": Row(
     "fisher",
     "Mroueh & Sercu 2017 arXiv:1705.09675",
