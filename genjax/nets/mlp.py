@@ -7,19 +7,17 @@ Checked  tests/nets/test_gan_nets.py
 """
 
 import math
-from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.nets.activations import ACTIVATIONS, Activation
 from genjax.nets.discrimination import Discrimination
 from genjax.nets.labels import beside, logit
 from genjax.nets.spectral import layers
 
 Array = jax.Array
-ACTIVATIONS = {"relu": nn.relu, "leaky": lambda x: nn.leaky_relu(x, 0.2), "tanh": nn.tanh, "swish": nn.swish}
-Activation = Literal["relu", "leaky", "tanh", "swish"]
 
 
 class MLPGenerator(nn.Module):
