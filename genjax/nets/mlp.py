@@ -26,7 +26,7 @@ class MLPGenerator(nn.Module):
   Attributes:
     shape: H, W, C.
     widths: of the hidden layers.
-    activation: of the hidden layers.
+    activation: of the hidden layers, by its name in activations.py.
     bounded: tanh at the end, so that images are in [-1, 1]; without it they are real numbers.
     classes: number of labels of the data, for calls that pass labels.
   """
@@ -49,7 +49,7 @@ class MLPCritic(nn.Module):
 
   Attributes:
     widths: of the hidden layers.
-    activation: of the hidden layers.
+    activation: of the hidden layers, by its name in activations.py.
     spectral: whether all weights are spectrally normalised (SN-GAN).
     classes: number of labels of the data, for calls that pass labels.
     kernels: of minibatch discrimination before the last layer; 0: none.
