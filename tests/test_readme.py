@@ -18,8 +18,9 @@ from genjax.help import HELP
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+THEORY = "genjax/objectives/README.md"
 PAGES = {
-  **{path: (ROOT / path).read_text() for path in ("README.md", "notebooks/README.md", "configs/README.md")},
+  **{path: (ROOT / path).read_text() for path in ("README.md", "notebooks/README.md", "configs/README.md", THEORY)},
   **{f"genjax {name} --help": page.partition("\n")[2] for name, page in HELP.items()},
   **{path.stem: ast.get_docstring(ast.parse(path.read_text())) for path in sorted(config_folder().glob("*.py"))},
 }

@@ -14,7 +14,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.nets.mlp import Activation, hidden
+from genjax.nets.activations import Activation
+from genjax.nets.mlp import hidden
 
 Array = jax.Array
 

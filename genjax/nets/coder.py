@@ -15,9 +15,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.nets.activations import Activation
 from genjax.nets.convnet import Conv
 from genjax.nets.dcgan import EDGES, START, Doubling, grid_of
-from genjax.nets.mlp import Activation, hidden
+from genjax.nets.mlp import hidden
 
 Array = jax.Array
 

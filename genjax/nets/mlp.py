@@ -7,19 +7,17 @@ Checked  tests/nets/test_gan_nets.py
 """
 
 import math
-from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.nets.activations import ACTIVATIONS, Activation
 from genjax.nets.discrimination import Discrimination
 from genjax.nets.labels import beside, logit
 from genjax.nets.spectral import layers
 
 Array = jax.Array
-ACTIVATIONS = {"relu": nn.relu, "leaky": lambda x: nn.leaky_relu(x, 0.2), "tanh": nn.tanh, "swish": nn.swish}
-Activation = Literal["relu", "leaky", "tanh", "swish"]
 
 
 class MLPGenerator(nn.Module):
@@ -28,7 +26,7 @@ class MLPGenerator(nn.Module):
   Attributes:
     shape: H, W, C.
     widths: of the hidden layers.
-    activation: of the hidden layers.
+    activation: of the hidden layers, by its name in activations.py.
     bounded: tanh at the end, so that images are in [-1, 1]; without it they are real numbers.
     classes: number of labels of the data, for calls that pass labels.
   """
@@ -51,7 +49,7 @@ class MLPCritic(nn.Module):
 
   Attributes:
     widths: of the hidden layers.
-    activation: of the hidden layers.
+    activation: of the hidden layers, by its name in activations.py.
     spectral: whether all weights are spectrally normalised (SN-GAN).
     classes: number of labels of the data, for calls that pass labels.
     kernels: of minibatch discrimination before the last layer; 0: none.

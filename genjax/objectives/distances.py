@@ -3,12 +3,13 @@
     seed 003, eq 24     class of f                    distance            held there by
     Wasserstein         |f(x) - f(y)| <= |x - y|      earth mover         clipped weights, a penalty, spectral norms
     total variation     |f| <= 1                      twice TV            tanh at the end ("total_variation", f-GAN)
+    Dudley              |f|_inf + |f|_Lip <= 1        bounded Lipschitz   a penalty of the sum
     MMD                 |f|_H <= 1, a kernel's ball   mean embedding's    closed form: no critic, or a learned kernel
     Cramer, energy      the ball of -|x - y|          energy distance     closed form in the critic's features
     Fisher              (E_P f^2 + E_Q f^2) / 2 <= 1  Mahalanobis'        a multiplier and a quadratic penalty
 
-The first three are the view of the seed (it prints Kolmogorov beside total variation); `dual` is its estimate for any
-f of the class, and each row of the zoo is a way to find the best f.
+Wasserstein, total variation and MMD are the view of the seed (it prints Kolmogorov beside total variation); `dual` is
+its estimate for any f of the class, and each row of the zoo is a way to find the best f.
 
 Papers   MMD      Gretton et al. 2012, JMLR 13: biased (V) and unbiased (U) estimate of the squared distance
          view     Sriperumbudur et al. 2009, arXiv:0901.2698 (seed 003, eq 24); Wasserstein dual: seed 003, eq 10-11

@@ -38,6 +38,7 @@ GMMN = _needs(_adam(1e-3, 0.9, 0.999), 1)
 # papers were not at hand.
 READ = {
   "wgan_gp": "all: seed 001, Algorithm 1",
+  "dudley": "those of wgan_gp: metric and penalty are of no paper on GANs",
   "wasserstein": "all: martinarjovsky/WassersteinGAN main.py",
   "dragan": "b1, critic_steps: kodalinaveen3/DRAGAN DRAGAN.ipynb; learning_rate 1e-4 and b2 0.9 there",
   "mmd_gan": "all: OctoberChang/MMD-GAN mmd_gan.py, util.py, where only the encoder is clipped, as here; seed 002 "

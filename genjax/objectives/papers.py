@@ -44,13 +44,27 @@ HINGE = "C, G of hinge"
 DIRECT = ("kl", "pearson", "jensen_shannon", "gan")  # whose generator is section 3.2's: objectives/divergences.py
 
 
-def _f_gan(name: str, f: str, activation: str, conjugate: str, threshold: str, note: str = "") -> Row:
+FAILS = {  # on a ring, by the rows' own formulae: tests/objectives/test_divergences.py
+  "total_variation": "fails on a ring: both losses have the slope 2 exp(-2 |v|), 9e-5 at |v| = 5, so both players stop "
+  "at the first sure critic, and TV is 1 wherever P and Q are apart. hinge has the same divergence (its C is at best "
+  "2 - 2 TV) and a generator that goes on",
+  "neyman": "fails on a ring: E_P (q / p - 1)^2 is infinite where fakes lie off the data (of Gaussians from twice P's "
+  "variance on), so C has no lower end there, and a sure fake's weight exp(-v / 2) is 3e6 at v = -30",
+  "hellinger": "fails on a ring: a fake weighs exp(v) for both players, 5e-5 where the critic is sure (v = -10) and "
+  "2e4 where it is fooled: at first one fake of 64 has 8 / 10 of the gradient. The direct loss is as steep, exp(-v)",
+  "reverse_kl": "sharp, but one or two modes of a ring: KL(Q || P) of one mode of eight is only log 8, and a path to "
+  "the next crosses 440 nats",
+}
+APPENDIX = ("neyman", "total_variation")  # of f-GAN; the others are in its Table 2
+
+
+def _f_gan(name: str, f: str, activation: str, conjugate: str, threshold: str) -> Row:
   generator = "-E T(g)" if name in DIRECT else "-E f*(T(g))"
   equation = (
     f"C = -E T(x) + E f*(T(g)), G = {generator}, T = {activation}, f*(t) = {conjugate}; f(u) = {f}, f'(1) = {threshold}"
   )
-  paper = "Nowozin et al. 2016 arXiv:1606.00709 " + ("appendix" if note else "Table 2; seed 003 eq 6")
-  return Row(f"f_gan_{name}", paper, equation, F_GAN, note=note)
+  paper = "Nowozin et al. 2016 arXiv:1606.00709 " + ("appendix" if name in APPENDIX else "Table 2; seed 003 eq 6")
+  return Row(f"f_gan_{name}", paper, equation, F_GAN, note=FAILS.get(name, ""))
 
 
 ROWS = {
@@ -138,13 +152,13 @@ ROWS = {
   "f_gan_kl": _f_gan("kl", "u log u", "v", "exp(t - 1)", "1"),
   "f_gan_reverse_kl": _f_gan("reverse_kl", "-log u", "-exp(-v)", "-1 - log(-t)", "-1"),
   "f_gan_pearson": _f_gan("pearson", "(u - 1)^2", "v", "t^2 / 4 + t", "0"),
-  "f_gan_neyman": _f_gan("neyman", "(1 - u)^2 / u", "1 - exp(-v)", "2 - 2 sqrt(1 - t)", "0", "not in Table 2"),
+  "f_gan_neyman": _f_gan("neyman", "(1 - u)^2 / u", "1 - exp(-v)", "2 - 2 sqrt(1 - t)", "0"),
   "f_gan_hellinger": _f_gan("hellinger", "(sqrt u - 1)^2", "1 - exp(-v)", "t / (1 - t)", "0"),
   "f_gan_jensen_shannon": _f_gan(
     "jensen_shannon", "u log u - (u + 1) log((u + 1) / 2)", "log 2 - log(1 + exp(-v))", "-log(2 - exp t)", "0"
   ),
   "f_gan_gan": _f_gan("gan", "u log u - (u + 1) log(u + 1)", "-log(1 + exp(-v))", "-log(1 - exp t)", "-log 2"),
-  "f_gan_total_variation": _f_gan("total_variation", "|u - 1| / 2", "tanh(v) / 2", "t", "0", "not in Table 2"),
+  "f_gan_total_variation": _f_gan("total_variation", "|u - 1| / 2", "tanh(v) / 2", "t", "0"),
   "f_gan_regularised": Row(
     "f_gan_regularised",
     "Roth et al. 2017 arXiv:1705.09367 eq 19",
@@ -172,6 +186,13 @@ ROWS = {
     "C = E D(g) - E D(x) + 10 E((|grad D| - 1)+)^2 between, G = -E D(g)",
     WGAN_GP,
     note="no batch normalisation in the critic",
+  ),
+  "dudley": Row(
+    "dudley",
+    "Sriperumbudur et al. 2009 arXiv:0901.2698 (the metric; the penalty is ours)",
+    "C = E D(g) - E D(x) + 10 ((max |D| + max |grad D| between - 1)+)^2, greatest of a batch; G = -E D(g)",
+    WGAN_GP,
+    note="never above 2, however far the fakes: a far fake's pull fades as 1 / distance^2. No batch normalisation",
   ),
   "fisher": Row(
     "fisher",

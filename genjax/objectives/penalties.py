@@ -10,6 +10,7 @@ Papers   WGAN-GP  Gulrajani et al. 2017, arXiv:1704.00028 (between, unit); seed 
          local stability  Nagarajan & Kolter 2017, arXiv:1706.04156
          orthogonal       Brock et al. 2017, arXiv:1609.07093; off its diagonal BigGAN, arXiv:1809.11096
          LeCam            Tseng et al. 2021, arXiv:2104.03310
+         Dudley           the norm is that of Sriperumbudur et al. 2009, arXiv:0901.2698; the penalty is ours
 Departs  Where an image's gradient is zero, its slope is 0 with gradient 0; the formula has none.
          LeCam: the means are those before this step, so that the value has an exact gradient; the authors' code has the
          clipped form (`clipped`), their formula not.
@@ -104,6 +105,20 @@ def slopes(critic: Critic, images: Array) -> Array:
 def gradient_penalty(points: Points = between, target: Target = unit) -> Term:
   """The mean over the points of how far the slope is from its target. The default is WGAN-GP's, with weight 10."""
   return stateless(lambda key, round: target(square_slopes(round.critic, points(key, round))).mean())
+
+
+def bounded_lipschitz(points: Points = between) -> Term:
+  """((max |f| + max slope - 1)+)^2: the bounded Lipschitz norm of f, |f|_inf + |f|_Lip, is to be 1 or less.
+
+  The suprema are the greatest of the batch: |f| over both sides' logits, the slope over the points. That |f| is small
+  elsewhere need not be asked: a Lipschitz f may be clipped there and keeps its slope.
+  """
+
+  def value(key: Array, round: Round) -> Array:
+    height = jnp.maximum(jnp.abs(round.real_out).max(), jnp.abs(round.fake_out).max())
+    return jax.nn.relu(height + slopes(round.critic, points(key, round)).max() - 1) ** 2
+
+  return stateless(value)
 
 
 def as_seen(term: Term) -> Term:

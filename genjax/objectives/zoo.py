@@ -60,7 +60,7 @@ from genjax.objectives.logits import (
   wasserstein_critic,
 )
 from genjax.objectives.papers import ROWS
-from genjax.objectives.penalties import at_most_unit, gradient_penalty, weighted_slope
+from genjax.objectives.penalties import at_most_unit, bounded_lipschitz, gradient_penalty, weighted_slope
 from genjax.objectives.terms import Objective, on_features, on_logits, stateless, total
 from genjax.ops import kernels
 
@@ -224,6 +224,12 @@ def wgan_gp(*, weight: float = 10.0) -> Objective:
 def wgan_lp(*, weight: float = 10.0) -> Objective:
   """Petzka et al. 2018: one-sided, for an optimal critic need not have slope 1 everywhere between."""
   critic = total((1.0, on_logits(wasserstein_critic)), (weight, gradient_penalty(target=at_most_unit)))
+  return Objective(critic, on_logits(score_generator))
+
+
+def dudley(*, weight: float = 10.0) -> Objective:
+  """Dudley's metric: |f|_inf + |f|_Lip is held at 1 or less by a one-sided penalty of the sum."""
+  critic = total((1.0, on_logits(wasserstein_critic)), (weight, bounded_lipschitz()))
   return Objective(critic, on_logits(score_generator))
 
 

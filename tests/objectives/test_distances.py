@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import linear_sum_assignment, linprog
 
 from genjax.objectives.distances import (
   Multiplier,
@@ -20,7 +20,7 @@ from genjax.objectives.distances import (
   second_moment,
 )
 from genjax.objectives.logits import wasserstein_critic
-from genjax.objectives.penalties import gradient_penalty, slopes
+from genjax.objectives.penalties import bounded_lipschitz, gradient_penalty, slopes
 from genjax.objectives.terms import play
 from genjax.ops.kernels import energy, gaussian
 
@@ -86,6 +86,46 @@ def test_a_trained_critic_on_the_line_finds_the_distance_with_a_one_sided_penalt
   slope, _ = jax.lax.scan(descend, jnp.zeros(len(widths)), length=3000)
   distance = dual(real_rows @ jnp.clip(slope, -1, 1), fake_rows @ jnp.clip(slope, -1, 1))
   np.testing.assert_allclose(distance, stats.wasserstein_distance(real, fake), rtol=1e-3)
+
+
+# Dudley ---------------------------------------------------------------------------------------------------------------
+
+
+def _dudley(real, fake):
+  """Dudley's metric of two samples: the linear program of Sriperumbudur et al. over f's values, height and slope."""
+  points = np.concatenate([real, fake])
+  count = len(points)
+  signs = np.concatenate([np.full(len(real), 1 / len(real)), np.full(len(fake), -1 / len(fake))])
+  rows = [np.r_[side * np.eye(count)[i], -1, 0] for i in range(count) for side in (1, -1)]
+  for i, j in np.ndindex(count, count):
+    rows.append(np.r_[np.eye(count)[i] - np.eye(count)[j], 0, -np.linalg.norm(points[i] - points[j])])
+  rows.append(np.r_[np.zeros(count), 1, 1])
+  limits = np.r_[np.zeros(len(rows) - 1), 1]
+  free = [(None, None)] * count + [(0, None)] * 2
+  return -linprog(np.r_[-signs, 0, 0], A_ub=np.array(rows), b_ub=limits, bounds=free).fun
+
+
+def test_dudleys_metric_is_the_linear_programs_bounded_and_below_wasserstein():
+  """Of two points d apart it is 2 d / (2 + d): half of the norm's 1 goes to the height where d = 2."""
+  for distance in (0.1, 2.0, 50.0):
+    np.testing.assert_allclose(_dudley(np.zeros((1, 2)), np.array([[0, distance]])), 2 * distance / (2 + distance))
+  assert _dudley(REAL, FAKE) < min(2, _potential(REAL, FAKE)[1])
+
+
+@pytest.mark.parametrize("distance", [0.5, 4.0])
+def test_a_linear_critic_held_by_the_penalty_finds_dudleys_metric_of_two_points(distance):
+  """With weight w, E f(x) - E f(g) - w (|f| - 1)^2 is greatest where the norm |f| is 1 + m / 2w, at m + m^2 / 4w."""
+  real, fake, metric = _images([[distance, 0.0]]), _images([[0.0, 0.0]]), 2 * distance / (2 + distance)
+
+  def value(norm):
+    slope = norm / (1 + distance / 2)
+    round = play(lambda images: (slope * (images[:, 0, 0, 0] - distance / 2), {}), real, fake)
+    return dual(round.real_out, round.fake_out) - 10 * bounded_lipschitz().apply(KEY, (), round)[0]
+
+  best = 1 + metric / 20
+  np.testing.assert_allclose(value(1.0), metric, rtol=1e-5)
+  np.testing.assert_allclose(value(best), metric + metric**2 / 40, rtol=1e-5)
+  assert max(value(0.9 * best), value(1.1 * best)) < value(best)
 
 
 # MMD ------------------------------------------------------------------------------------------------------------------

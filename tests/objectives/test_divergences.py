@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from genjax.data.mixtures import CENTRES, DEVIATION
 from genjax.objectives.divergences import (
   DIVERGENCES,
   LIMIT,
@@ -34,6 +35,14 @@ OPTIMAL_LOGIT = {
   "jensen_shannon": np.log,
   "gan": np.log,
   "total_variation": lambda u: 1e3 * np.sign(u - 1),
+}
+# chi of f(u) = -u log_chi(1 / u), but for a multiple of u - 1
+SIGNATURES = {
+  "kl": lambda t: t,
+  "pearson": lambda t: t**2,
+  "hellinger": np.sqrt,
+  "jensen_shannon": lambda t: 1 / np.log(1 + 1 / t),
+  "gan": lambda t: 1 / np.log(1 + 1 / t),
 }
 # P = N(0.5, 1.2^2), Q = N(0, 1.3^2): the ratio is bounded, so every divergence is finite
 P, Q = stats.norm(0.5, 1.2), stats.norm(0, 1.3)
@@ -237,3 +246,56 @@ def test_d2gan_is_finite_at_saturated_logits():
 def test_an_unknown_divergence_is_answered_with_those_there_are():
   with pytest.raises(ValueError, match="jensen_shannon"):
     divergence("js")
+
+
+# What README.md and the notes of papers.py say ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_a_divergence_is_the_expected_chi_logarithm_of_the_other_ratio(name):
+  row, chi = DIVERGENCES[name], SIGNATURES[name]
+  with in_float64():
+    f = np.asarray(row.f(jnp.array([1.0, 0.2, 0.7, 3.0])))
+  for u, value in zip((0.2, 0.7, 3.0), f[1:], strict=True):
+    logarithm = integrate.quad(lambda t: 1 / chi(t), 1, 1 / u)[0]
+    np.testing.assert_allclose(f[0] + (row.threshold - 1 / chi(1.0)) * (u - 1) - u * logarithm, value, rtol=1e-6)
+
+
+def test_a_gan_measures_what_an_image_tells_of_its_side():
+  """I(X; Z) = H(Z) - H(Z | X) of a fair coin Z: half of Jensen-Shannon's row, log 2 + half of GAN's value."""
+  p, q = P.pdf, Q.pdf
+  entropy = lambda s: -s * np.log(s) - (1 - s) * np.log(1 - s)
+  unsure = _integral(lambda x: (p(x) + q(x)) / 2 * entropy(p(x) / (p(x) + q(x))))
+  np.testing.assert_allclose(np.log(2) - unsure, _known("jensen_shannon") / 2, rtol=1e-6)
+  np.testing.assert_allclose(np.log(2) - unsure, np.log(2) + _known("gan") / 2, rtol=1e-6)
+
+
+def test_hinges_critic_is_at_best_two_minus_twice_total_variation():
+  logits = np.linspace(-2, 2, 81)
+  for p, q in ((0.3, 1.1), (0.8, 0.2)):
+    losses = p * np.maximum(1 - logits, 0) + q * np.maximum(1 + logits, 0)
+    np.testing.assert_allclose(losses.min(), p + q - abs(p - q))  # 2 min(p, q); its integral is 2 - 2 TV
+
+
+def test_rows_that_fail_on_a_ring_fail_for_the_reason_that_their_notes_give():
+  """The weight of a fake is what its logit changes in the generator's loss; fakes start as N(0, 0.3^2)."""
+  weight = lambda name, v: np.abs(jax.vmap(jax.grad(DIVERGENCES[name].conjugated))(jnp.asarray(v, jnp.float32)))
+  np.testing.assert_allclose(weight("total_variation", [-5, 5]), 2 * np.exp(-10), rtol=1e-2)
+  np.testing.assert_allclose(weight("neyman", [-10, -30]), np.exp([5, 15]), rtol=1e-4)
+  np.testing.assert_allclose(weight("hellinger", [-10, 10]), np.exp([-10, 10]), rtol=1e-4)
+
+  random = np.random.default_rng(0)
+  points = lambda mean, deviation, n: mean + deviation * random.normal(size=(n, 2))
+  log_normal = lambda x, mean, s: -((x - mean) ** 2).sum(-1) / (2 * s**2) - np.log(2 * np.pi * s**2)
+  log_ring = lambda x: np.logaddexp.reduce(log_normal(x[:, None], CENTRES["ring"], DEVIATION), 1) - np.log(8)
+  fakes = points(0, 0.3, 2048)
+  ratio = log_ring(fakes) - log_normal(fakes, 0, 0.3)
+  of_batches = weight("hellinger", ratio / 2).reshape(-1, 64)
+  assert 0.8 < (of_batches.max(1) / of_batches.sum(1)).mean() < 1
+  first, second = CENTRES["ring"][:2]
+  half = np.linalg.norm(first - second) / 2 / DEVIATION
+  between = np.log(8) + half**2 / 2 - half * np.sqrt(2 / np.pi)  # a point is nearer to one of the two modes
+  assert 440 < between < 450
+  for mean, nats in ((first, np.log(8)), ((first + second) / 2, between)):
+    mode = points(mean, DEVIATION, 2048)
+    np.testing.assert_allclose((log_normal(mode, mean, DEVIATION) - log_ring(mode)).mean(), nats, rtol=0.02)

@@ -4,10 +4,12 @@ All but one run op by op: the rows share their ops, and compiling every row for 
 """
 
 import inspect
+import re
 import subprocess
 import sys
 import typing
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from players import FEATURES, LATENT, build, critic_of, data, generator_of, losses, played, players, start
 from worked import RANDOM, VALUES, Numbers
 
+from genjax.objectives import papers
+from genjax.objectives.divergences import DIVERGENCES
 from genjax.objectives.needs import READ
 from genjax.objectives.rows import ROWS, describe, table
 from genjax.objectives.terms import play
@@ -258,6 +262,16 @@ def test_a_row_is_described_with_its_arguments_and_their_defaults():
   assert describe("inn").splitlines()[-1] == "  takes  no arguments"
   with pytest.raises(ValueError, match="no objective 'hinges'; did you mean hinge"):
     describe("hinges")
+
+
+def test_the_page_of_formulae_names_rows_and_activations_that_there_are():
+  from genjax.nets.activations import ACTIVATIONS
+
+  page = Path(papers.__file__).with_name("README.md").read_text()
+  words = set(re.findall(r"`([a-z0-9_]+)`", page)) - {"activation"}
+  assert words <= {*ROWS, *ACTIVATIONS}
+  assert {f"f_gan_{name}" for name in DIVERGENCES} <= words
+  assert set(ACTIVATIONS) - words == {"tanh", "swish"}  # they are no chi-exponentials
 
 
 def test_importing_the_listing_starts_no_jax():

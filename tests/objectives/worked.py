@@ -224,6 +224,7 @@ VALUES: dict[str, Callable[[Numbers, int], tuple | None]] = {
   "wasserstein": add(wasserstein),
   "wgan_gp": add(wasserstein, lambda n: 10 * (n.slope - 1) ** 2),
   "wgan_lp": add(wasserstein, lambda n: 10 * pos(n.slope - 1) ** 2),
+  "dudley": add(wasserstein, lambda n: 10 * pos(max(abs(n.r).max(), abs(n.f).max()) + n.slope - 1) ** 2),
   "fisher": fisher,
   "gmmn": lambda n, update: (0.0, np.sqrt(mmd_squared(n.x, n.g, False))),
   "mmd_gan": mmd_gan,
