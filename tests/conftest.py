@@ -3,13 +3,12 @@
 Whole runs of the command (ONE_DEVICE) see the first of them alone, as on a laptop: two fifths of their time went into
 programs for eight. What eight devices change is tested in systems/, train/ and metrics/, by smaller programs.
 
-Most of the suite's time would be compiling, so programs are compiled with few optimisations (two fifths less time,
-measured on the penalties' tests), by XLA's older emitters where jaxlib still has them (half of the processor time that
-then was left, measured on ViTGAN's nets; the newest jaxlib ignores the word, so the smoke tests there compile as for
-users), and are kept in a folder that workers and their children share: the small ones come back everywhere (another
-sixth, on three files of tests/objectives).
-A process of its own (`genjax train` in a test) compiles so too, but for those of tests/test_winn_digits.py, which compile
-as for users.
+Most of the suite's time would be compiling. So programs are compiled with few optimisations (two fifths less time,
+measured on the penalties' tests), and by XLA's older emitters where jaxlib still has them: half of the processor time
+that then was left, measured on ViTGAN's nets. The newest jaxlib ignores that word, so its smoke tests compile by the
+emitters that users have. Compiled programs are kept in a folder that workers and their children share: the small ones
+come back everywhere (another sixth, on three files of tests/objectives). A process of its own (`genjax train` in a test)
+compiles so too, but for those of tests/test_winn_digits.py, which compile as for users.
 """
 
 import gc
@@ -30,6 +29,7 @@ hypothesis.settings.register_profile("shared machine", deadline=None)  # of 0.2 
 hypothesis.settings.load_profile("shared machine")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_disable_most_optimizations", True)  # where a plugin has imported JAX before this file
 
 SMOKE = (  # what other software stacks run: beginnings of names of tests
   "tests/test_public_names.py",  # imports

@@ -78,7 +78,7 @@ STARTS = (  # other sizes and nets: the state alone
   *("winn_pictures", "winn_celeba:wgan_gp", "winn_mnist_classifier:vanilla", "winn_svhn_classifier"),
   *(f"gan_digits:{row}" for row in ("hinge", "began", "mmd_gan")),
   *(f"vitgan_digits:{word}" for word in ("", "stylegan2-stylegan2", "mixer", "vit-vit")),
-  *(f"vitgan_cifar10:{word},noaug,tiny" for word in words_of("vitgan_cifar10", "NETS")[1:]),
+  *(f"vitgan_cifar10:{word},noaug,tiny" for word in words_of("vitgan_cifar10", "NETS")[1::2]),
   *(f"vitgan_lsun{size}:{w}" for size in (64, 128) for w in ("stylegan2-stylegan2", "biggan", "transgan", "released")),
   *("vitgan_celeba64", "vitgan_lsun64:32,mixer", "metaoptnet_cifarfs", "metaoptnet_fc100:conv4"),
 )

@@ -18,7 +18,10 @@ NO_PICTURES = {f"metrics.{name}": "none" for name in ("frechet", "copies", "anch
 STAGES = {"system.cascades": 2, **OFTEN}
 EPISODES = {f"metrics.{name}.{key}": 8 for name in ("test", "validation") for key in ("batch", "episodes")}
 RUNS = {  # config -> keys that make it small
-  "winn_cifar10:cascades,tiny": {"data.name": "mock", "system.cascade_steps": 1, "system.ascent_steps": 2, **STAGES},
+  "winn_cifar10:cascades,tiny": {
+    **{"data.name": "mock", "net.name": "convnet", "net.blocks": ((8,), (8,))},
+    **{"system.cascade_steps": 1, "system.ascent_steps": 2, **STAGES},
+  },
   "gan_ring:wgan_gp": {"data.batch": 40, "metrics.modes.samples": 100, **OFTEN, **SELDOM},
   "metaoptnet_miniimagenet:conv4,tiny": {"data.name": "mock_episodes", "data.batch": 8, **EPISODES},
   "vitgan_digits:tiny,nobcr": {},

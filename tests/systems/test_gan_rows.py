@@ -43,8 +43,14 @@ def _optimizer(section):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", PLAYED)
-@pytest.mark.parametrize("rule", [{"unroll": 2}, {"consensus": 0.5}], ids=lambda rule: next(iter(rule)))
+@pytest.mark.parametrize(
+  ("row", "rule"),
+  [
+    *((row, {"consensus": 0.5}) for row in PLAYED),
+    *((row, {"unroll": 2}) for row in ("wgan_gp", "sn_gan", "ebgan", "style_gan", "big_gan")),
+  ],
+  ids=lambda each: each if isinstance(each, str) else next(iter(each)),
+)
 def test_every_row_can_be_unrolled_and_brought_to_consensus(row, rule):
   """Traced, not compiled: each rule differentiates the losses once more, and all of them have that derivative."""
   system = _system(row, critic_steps=1, order="simultaneous", **rule)
