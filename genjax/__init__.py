@@ -22,8 +22,13 @@ if TYPE_CHECKING:  # for editors; tests/test_public_names.py holds these lines a
   from genjax.data.tokens import text
   from genjax.experiment import experiment, metrics_of, opened
   from genjax.metrics.copies import copies
+  from genjax.metrics.fid import fid
   from genjax.metrics.frechet import distance as frechet_distance
   from genjax.metrics.frechet import frechet
+  from genjax.metrics.inception import inception
+  from genjax.metrics.inception_score import inception_score
+  from genjax.metrics.kid import kid
+  from genjax.metrics.prdc import prdc
   from genjax.nets.conv4 import Conv4, R2D2Net
   from genjax.nets.convnet import ConvNet
   from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
@@ -93,8 +98,13 @@ HOMES = {  # name -> module, or module:name there, or module:* for the module it
   "metrics_of": "genjax.experiment",
   "opened": "genjax.experiment",
   "copies": "genjax.metrics.copies:copies",
+  "fid": "genjax.metrics.fid:fid",
   "frechet_distance": "genjax.metrics.frechet:distance",
   "frechet": "genjax.metrics.frechet:frechet",
+  "inception": "genjax.metrics.inception:inception",
+  "inception_score": "genjax.metrics.inception_score:inception_score",
+  "kid": "genjax.metrics.kid:kid",
+  "prdc": "genjax.metrics.prdc:prdc",
   "Conv4": "genjax.nets.conv4",
   "R2D2Net": "genjax.nets.conv4",
   "ConvNet": "genjax.nets.convnet",

@@ -44,6 +44,6 @@ def test_an_editor_sees_the_names_that_python_loads():
   assert (file.parent / "py.typed").is_file()
 
 
-@pytest.mark.parametrize("name", ["gan", "folder", "batches", "compare"])
+@pytest.mark.parametrize("name", ["gan", "folder", "batches", "compare", "load"])
 def test_help_gives_shapes(name):
   assert "Shapes" in inspect.getdoc(getattr(genjax, name))
