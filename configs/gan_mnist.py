@@ -49,4 +49,5 @@ def get_config(arg: str = "") -> ConfigDict:
   config.train.update({"steps": UPDATES, "evaluate_every": 500, "sample_every": 500, "checkpoint_every": 500})
   for metric in config.metrics.values():
     metric.samples = 2000
+  config.metrics.copies.split = "test[:2000]"  # each is compared with 60,000
   return config
