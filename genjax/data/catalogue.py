@@ -108,8 +108,8 @@ def _folder_of(name: str, path: str | None, data_dir: str | None) -> str:
   except FileNotFoundError as error:
     if name not in OFFICIAL:
       raise
-    files = "cifar-10-binary.tar.gz" if name == "cifar10" else "idx files' folder"
-    raise FileNotFoundError(f"{error}; or set data.path to the official {files}") from error
+    files = "the official cifar-10-binary.tar.gz" if name == "cifar10" else "the folder of the official idx files"
+    raise FileNotFoundError(f"{error}; or set data.path to {files}") from error
 
 
 def _own(name: str) -> str | None:

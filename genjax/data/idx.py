@@ -69,7 +69,9 @@ def load_idx(
     raise ValueError(f"{where} hold label {labels.max()}; wanted 0 to {len(LABELS[name]) - 1}: this is not {name}")
   belongs = KNOWN.get(hashlib.sha256(labels.tobytes()).hexdigest()[:16])
   if belongs not in (None, (name, part)):
-    raise ValueError(f"{where} are {belongs[1]} of {belongs[0]}; set data.name or data.path to what is meant")
+    raise ValueError(
+      f"{where} are those of {belongs[0]}'s split {belongs[1]}; set data.name or data.path to what is meant"
+    )
   _, start, stop = parse_split(split, {**dict.fromkeys(PARTS, 0), part: len(images)})
   images = resized(images[start:stop, :, :, None], size=size, channels=channels)
   return image_set(images, labels[start:stop], name=name, label_names=LABELS[name])

@@ -124,7 +124,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path, monkeypatch):
   file.write_bytes(_packed(LABELS["t10k"]))
   known = hashlib.sha256(LABELS["t10k"].tobytes()).hexdigest()[:16]
   monkeypatch.setitem(idx.KNOWN, known, ("fashion_mnist", "test"))
-  with pytest.raises(ValueError, match=r"are test of fashion_mnist; set data\.name or data\.path"):
+  with pytest.raises(ValueError, match=r"are those of fashion_mnist's split test; set data\.name or data\.path"):
     load("mnist", path=str(tmp_path), split="test")
   with pytest.raises(ValueError, match='split "val" does not exist; there is train and test'):
     load("mnist", path=str(tmp_path), split="val")
