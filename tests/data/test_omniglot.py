@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genjax.data import episodes, omniglot
+from genjax.data import episodes, few_shot, omniglot
 from genjax.data.omniglot import PARTS, omniglot_split
 
 CHARACTERS = {  # of each split of vinyals, two alphabets or parts of one
@@ -78,7 +78,7 @@ def test_characters_are_in_the_published_splits(place, characters, wanted):
 
 
 def test_folders_and_zips_give_one_digest_and_the_second_reading_comes_from_the_cache(place, monkeypatch):
-  digest = omniglot_split("train", path=str(place)).digest
+  digest = few_shot("omniglot", "train", path=str(place)).digest
   with zipfile.ZipFile(place / f"{PARTS[0]}.zip", "w") as archive:
     for name in _members(PARTS[0]):
       archive.write(place / name, name)
