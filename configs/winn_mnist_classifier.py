@@ -1,10 +1,11 @@
 """WINN as a classifier of MNIST, beside ICN and the baseline, with a vanilla CNN or a ResNet-32.
 
-Command   genjax train --config winn_mnist_classifier:vanilla --workdir runs/winn_mnist_classifier
+Command   genjax train --config winn_mnist_classifier:vanilla --config.data.path=mnist --workdir runs/mnist
+          path: the folder of the four idx files, .gz or not; without one, from what TFDS prepared (data.data_dir)
           winn_mnist_classifier:resnet32
           winn_mnist_classifier:vanilla,baseline   and resnet32,baseline: without pseudo-negatives
           winn_mnist_classifier:vanilla,icn        ICN: INN's cross-entropy instead of the Wasserstein loss
-          genjax evaluate --workdir runs/winn_mnist_classifier --step best
+          genjax evaluate --workdir runs/mnist --step best
 Machine   one GPU or TPU chip, or 2, 4 or 5 of them; for 8 set minibatch, synthesis_batch, synthesis and initial of
           config.system to 120, and capacity to 24120. Hours, not measured: a step is an epoch, then 1,000 chains of up
           to 2,000 moves
@@ -27,7 +28,7 @@ def get_config(arg: str = "vanilla") -> ConfigDict:
   baseline = "baseline" in rest
   steps = 200
   config = ConfigDict({"seed": 0})
-  config.data = {"name": "tfds", "dataset": "mnist", "split": "train[:45000]", "batch": 45_000}  # a step is an epoch
+  config.data = {"name": "mnist", "split": "train[:45000]", "batch": 45_000}  # a step is an epoch
 
   config.net = {"name": net, "f_on": "logits", "dropout": 0.0}
   config.noise = {"name": "decoder", "width": 512}

@@ -25,8 +25,7 @@ def get_config(arg: str = "") -> ConfigDict:
   if arg not in ("", "baseline", "icn"):
     raise ValueError("winn_svhn_classifier takes baseline or icn")
   config = load_config("winn_mnist_classifier:resnet32" + (f",{arg}" if arg else ""))  # all but what follows
-  config.data.dataset = "svhn_cropped"
-  config.data.split = "train[:66000]"
+  config.data = {"name": "tfds", "dataset": "svhn_cropped", "split": "train[:66000]"}
   config.data.batch = 66_000  # a step is an epoch; the pool is then 618 MB
   config.metrics.validation.split = "train[66000:]"
   return config

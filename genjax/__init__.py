@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # for editors; tests/test_public_names.py holds these lines a
   from genjax.data.episodes import glyphs
   from genjax.data.few_shot_catalogue import few_shot
   from genjax.data.image_batches import batches
-  from genjax.data.images import cifar10, digits, folder, textures, tfds
+  from genjax.data.images import cifar10, digits, fashion_mnist, folder, mnist, textures, tfds
   from genjax.data.points import grid, ring
   from genjax.data.tokens import text
   from genjax.experiment import experiment, metrics_of, opened
@@ -88,7 +88,9 @@ HOMES = {  # name -> module, or module:name there, or module:* for the module it
   "batches": "genjax.data.image_batches",
   "cifar10": "genjax.data.images",
   "digits": "genjax.data.images",
+  "fashion_mnist": "genjax.data.images",
   "folder": "genjax.data.images",
+  "mnist": "genjax.data.images",
   "textures": "genjax.data.images",
   "tfds": "genjax.data.images",
   "grid": "genjax.data.points",

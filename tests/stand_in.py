@@ -15,7 +15,9 @@ SHAPES = {  # those that are not 32x32x3
   "mnist": (28, 28, 1),
   "celeb_a": (178, 178, 3),
   "lsun/bedroom": (256, 256, 3),
+  "fashion_mnist": (28, 28, 1),
   "glyphs": (28, 28, 1),
+  "omniglot": (28, 28, 1),
   "miniimagenet": (84, 84, 3),
   "tieredimagenet": (84, 84, 3),
 }
@@ -25,6 +27,7 @@ def replace(monkeypatch):
   """Data of configs come from here, whatever path they name; what is bundled is read once."""
   monkeypatch.setattr(images, "open_images", _images)
   monkeypatch.setattr(episodes, "few_shot", _few_shot)
+  monkeypatch.setattr(episodes, "omniglot_split", _omniglot)
   monkeypatch.setattr(tokens, "read_text", lambda path, unit="character": _text(None, unit))
 
 
@@ -50,3 +53,7 @@ def _few_shot(name, split, *, path=None, data_dir=None, size=None, unseen_faces=
   ids = np.repeat(np.arange(20), 30) + 20 * ("train", "val", "test").index(split)
   pixels = np.zeros((len(ids), size or height, size or width, depth), np.uint8)
   return few_shot_set(pixels, ids, name=name, split=split)
+
+
+def _omniglot(split, *, path=None, characters="vinyals", rotations=True, size=28):
+  return _few_shot("omniglot", "val" if split == "validation" else split, size=size)

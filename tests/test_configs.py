@@ -29,10 +29,12 @@ ROWS_WITH_A_GENERATOR = [name for name, row in ROWS.items() if row.needs]
 VITGAN = words_of("vitgan_cifar10", "NETS", "OTHERS")
 IN_TABLES = runpy.run_path(str(config_folder() / "vitgan_cifar10.py"))["TABLES"]
 PAIRS_OF_WORDS = sorted({words for rows in IN_TABLES.values() for words in rows.values() if "," in words})
+OMNIGLOT = [*words_of("few_shot_omniglot", "HEADS", "WAYS", "SHOTS", "OTHERS"), "maml,20way,1shot", "proto,20way,lake"]
 FEW_SHOT = [*words_of("metaoptnet_miniimagenet", "HEADS", "NETS", "SHOTS", "OTHERS"), "r2d2net,r2d2", "conv4,maml"]
 ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "winn_digits": ["", "cascade", "inn", "inn_cascade"],
   "winn_pictures": [""],
+  "winn_mnist": [*words_of("winn_mnist", "LOSSES", "NETS"), "vanilla,inn_cascade"],
   "winn_texture": [f"{name}{size}" for name in words_of("winn_texture", "TEXTURES")[1:] for size in ("", ",small")],
   "winn_digits_classifier": ["", "baseline", "icn"],
   "winn_mnist_classifier": [f"{net}{more}" for net in ("vanilla", "resnet32") for more in ("", ",baseline", ",icn")],
@@ -43,15 +45,18 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "gan_digits": [*ROWS_WITH_A_GENERATOR, "cgan"],
   "gan_ring": ROWS_WITH_A_GENERATOR,
   "gan_grid": ROWS_WITH_A_GENERATOR,
-  "gan_cifar10": ["", "wgan_gp", "sn_gan", "tiny", "sn_gan,tiny"],
+  "gan_mnist": ["", *ROWS_WITH_A_GENERATOR, "wgan_gp,labels", "sn_gan,labels"],
+  "gan_cifar10": ["", *ROWS_WITH_A_GENERATOR, "tiny", "sn_gan,tiny", "r1,labels", "sn_gan,labels", "hinge,labels,tiny"],
   "d2gan_ring": [""],
   "adagan_ring": [""],
   "vitgan_digits": [word for word in VITGAN if word not in ("biggan", "transgan")],
+  "vitgan_mnist": [word for word in VITGAN if word not in ("biggan", "transgan")],
   "vitgan_cifar10": [*VITGAN, *PAIRS_OF_WORDS],
   "vitgan_celeba64": VITGAN,
   "vitgan_lsun64": [*VITGAN, "32", "32,mixer", "32,released"],
   "vitgan_lsun128": VITGAN,
   "metaoptnet_glyphs": [*words_of("metaoptnet_glyphs", "HEADS"), "proto,1shot"],
+  "few_shot_omniglot": OMNIGLOT,
   "metaoptnet_miniimagenet": FEW_SHOT,
   "metaoptnet_tieredimagenet": FEW_SHOT,
   "metaoptnet_cifarfs": FEW_SHOT,
@@ -67,7 +72,8 @@ STEPS = (  # one of every kind
   *(f"winn_digits_classifier:{word}" for word in ("", "baseline", "icn")),
   *(f"gan_ring:{row}" for row in ("wgan_gp", "sn_gan", "ebgan")),  # test_gan_rows.py traces a step of every row
   *(f"gan_digits:{row}" for row in ("wgan_gp", "sn_gan", "ebgan", "denoising", "cgan")),
-  *("gan_cifar10", "gan_cifar10:sn_gan", "d2gan_ring", "adagan_ring"),
+  "gan_mnist:denoising,labels",
+  *("gan_cifar10", "gan_cifar10:sn_gan,labels", "d2gan_ring", "adagan_ring"),
   *("vitgan_cifar10", "vitgan_lsun128:nobcr", "vitgan_cifar10:lecam,tiny", "vitgan_cifar10:released,tiny"),
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in ("stylegan2-stylegan2", "l2-isn-overlap-proj", "biggan")),
   *(f"metaoptnet_glyphs:{head}" for head in words_of("metaoptnet_glyphs", "HEADS")[1:]),
@@ -75,10 +81,19 @@ STEPS = (  # one of every kind
   *("vae_digits", "ddpm_digits", "cyclegan_digits", "gpt_text"),
 )
 STARTS = (  # other sizes and nets: the state alone
-  *("winn_pictures", "winn_celeba:wgan_gp", "winn_mnist_classifier:vanilla", "winn_svhn_classifier"),
+  *(
+    "winn_pictures",
+    "winn_mnist",
+    "winn_mnist:vanilla",
+    "winn_celeba:wgan_gp",
+    "winn_mnist_classifier:vanilla",
+    "winn_svhn_classifier",
+  ),
   *(f"gan_digits:{row}" for row in ("hinge", "began", "mmd_gan")),
   *(f"vitgan_digits:{word}" for word in ("", "stylegan2-stylegan2", "mixer", "vit-vit")),
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in words_of("vitgan_cifar10", "NETS")[1::2]),
+  *("vitgan_mnist", "vitgan_mnist:stylegan2-stylegan2", "few_shot_omniglot", "few_shot_omniglot:maml,20way"),
+  *("gan_mnist:big_gan", "gan_cifar10:mmd_gan", "gan_cifar10:r1,labels"),
   *(f"vitgan_lsun{size}:{w}" for size in (64, 128) for w in ("stylegan2-stylegan2", "biggan", "transgan", "released")),
   *("vitgan_celeba64", "vitgan_lsun64:32,mixer", "metaoptnet_cifarfs", "metaoptnet_fc100:conv4"),
 )
@@ -231,6 +246,10 @@ def test_trainval_stops_where_the_thesis_says_and_chooses_nothing_by_classes_it_
     ("metaoptnet_miniimagenet:ridge,released", "released is about the SVM"),
     ("vitgan_lsun128:32", "32 is a word of vitgan_lsun64"),
     ("vitgan_digits:biggan", "nets for 32x32"),
+    ("gan_mnist:ebgan,labels", "the critic of ebgan is an autoencoder, which takes no labels"),
+    ("gan_cifar10:r1,r2", "wanted a row with a generator, labels, and tiny"),
+    ("few_shot_omniglot:5way,20way", "does not take"),
+    ("winn_mnist:vanilla,convnet", "wanted convnet or vanilla"),
     ("gan_ring:winn", "wanted a row with a generator: minimax, "),
     ("gan_digits:wgan", "a row with a generator: minimax, "),
   ],

@@ -5,8 +5,9 @@
     ring, grid             points in the plane, a mixture of 8 or 25 Gaussians
     folder                 your own pictures, at `path`
     cifar10                the official binary archive at `path`, or as TFDS prepared it
+    mnist, fashion_mnist   the official idx archives in the folder `path`, or as TFDS prepared it, in the same order
     mock                   noise of any size, where the real set is not at hand
-    any other              a set that TFDS prepared: mnist, svhn_cropped, celeb_a, lsun/bedroom
+    any other              a set that TFDS prepared: svhn_cropped, celeb_a, lsun/bedroom
 
 Readers are imported when they are needed, so that a folder of images needs no TFDS.
 
@@ -16,7 +17,8 @@ Checked  tests/data/test_catalogue.py
 
 from genjax.data.image_set import ImageSet, Source, gather
 
-OWN = ("digits", "textures", "ring", "grid", "folder", "cifar10")
+OFFICIAL = ("cifar10", "mnist", "fashion_mnist")  # read from their official files, or as TFDS prepared them
+OWN = ("digits", "textures", "ring", "grid", "folder", *OFFICIAL)
 
 
 def load(
@@ -34,11 +36,12 @@ def load(
   Shapes: `images` [N, H, W, C] uint8 in 0..255, `labels` [N] int32 or None.
 
   Args:
-    name: "digits", "textures", "textures/brick", "ring", "grid", "folder", "cifar10", "mock", or what TFDS prepared.
+    name: "digits", "textures", "textures/brick", "ring", "grid", "folder", "cifar10", "mnist", "fashion_mnist",
+      "mock", or what TFDS prepared.
     split: "train", "test" or what the set has, or a slice: "train[:90%]".
     size: pixels of the side; images are cut to the centre square and resized (bicubic). None: the native size.
     channels: 1 grey, 3 colour, None: as the images are.
-    path: of the folder, the CIFAR archive, or the version folder of a set prepared by TFDS.
+    path: of the folder, the official files, or the version folder of a set prepared by TFDS.
     data_dir: where TFDS keeps prepared sets; None: $TFDS_DATA_DIR or ~/tensorflow_datasets.
     sha256: of another CIFAR archive than the published one.
 
@@ -81,10 +84,14 @@ def open_images(
 
   from genjax.data import prepared
 
-  if name == "cifar10" and path is not None and not prepared.is_prepared(path):
-    from genjax.data.cifar import load_cifar
+  if name in OFFICIAL and path is not None and not prepared.is_prepared(path):
+    if name == "cifar10":
+      from genjax.data.cifar import load_cifar
 
-    return load_cifar(path, sha256=sha256, **form)
+      return load_cifar(path, sha256=sha256, **form)
+    from genjax.data.idx import load_idx
+
+    return load_idx(name, path, **form)
   return prepared.prepared_source(_folder_of(name, path, data_dir), name=name, **form)
 
 
@@ -99,9 +106,10 @@ def _folder_of(name: str, path: str | None, data_dir: str | None) -> str:
   try:
     return _own(name) or prepared.find_prepared(name, data_dir, own=OWN)
   except FileNotFoundError as error:
-    if name != "cifar10":
+    if name not in OFFICIAL:
       raise
-    raise FileNotFoundError(f"{error}; or set data.path to the official cifar-10-binary.tar.gz") from error
+    files = "the official cifar-10-binary.tar.gz" if name == "cifar10" else "the folder of the official idx files"
+    raise FileNotFoundError(f"{error}; or set data.path to {files}") from error
 
 
 def _own(name: str) -> str | None:

@@ -18,11 +18,13 @@ All raise ValueError or OSError; the text says what came, what was wanted and wh
 """
 
 import functools
+from typing import Literal
 
 from genjax.core import Dataset
 from genjax.data.episode_dataset import Augment, Form, episode_dataset
 from genjax.data.epochs import Share
 from genjax.data.few_shot_catalogue import few_shot
+from genjax.data.omniglot import omniglot_split
 
 
 def glyphs(
@@ -47,6 +49,39 @@ def glyphs(
   """
   return episode_dataset(
     functools.partial(few_shot, "glyphs", unseen_faces=unseen_faces, size=size),
+    Share(batch, seed, process, processes),
+    split=split,
+    form=Form(ways, shots, queries),
+    augment=Augment(pad, jitter, flip),
+  )
+
+
+def omniglot(
+  *,
+  batch: int,
+  path: str | None = None,
+  characters: Literal["vinyals", "lake"] = "vinyals",
+  rotations: bool = True,
+  seed: int = 0,
+  split: str = "train",
+  ways: int = 5,
+  shots: int = 5,
+  queries: int = 5,
+  size: int = 28,
+  pad: int = 0,
+  jitter: float = 0.0,
+  flip: bool = False,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """Omniglot, 28x28x1, 20 drawings a class: 1,028, 172 and 423 characters, each turned four ways; Snell et al. 2017.
+
+  path: of the folder of images_background and images_evaluation, as folders or as the published zips.
+  characters: that train: Vinyals' 1,200, the 172 that choose among them, or Lake's background set.
+  rotations: whether each character turned by 90, 180 and 270 degrees is three classes more.
+  """
+  return episode_dataset(
+    functools.partial(omniglot_split, path=path, characters=characters, rotations=rotations, size=size),
     Share(batch, seed, process, processes),
     split=split,
     form=Form(ways, shots, queries),

@@ -1,9 +1,10 @@
-"""Few-shot sets by name: rendered glyphs, the published files of four benchmarks, a folder of classes, or noise.
+"""Few-shot sets by name: rendered glyphs, the published files of five benchmarks, a folder of classes, or noise.
 
     glyphs                              data/glyphs.py, in the cache after its first use
     miniimagenet, cifarfs, fc100        the released MetaOptNet's pickles of {"data", "labels"}; miniImageNet also as
                                         learn2learn's, of {"image_data", "class_dict"}; the others also out of
                                         CIFAR-100 (data/cifar100.py)
+    omniglot                            data/omniglot.py, with rotations, 28x28 unless `size` is given
     tieredimagenet                      {split}_images.npz and {split}_labels.pkl
     folder                              a folder a split, in it a folder a class
     mock                                noise: 20 classes of 40 images a split
@@ -26,9 +27,10 @@ import numpy as np
 from genjax.data.cache import kept_arrays
 from genjax.data.few_shot_sets import FewShotSet, few_shot_set
 from genjax.data.image_set import gather, resized
+from genjax.data.omniglot import omniglot_split
 from genjax.data.pickles import read_pickle
 
-NAMES = ("glyphs", "miniimagenet", "tieredimagenet", "cifarfs", "fc100", "folder", "mock")
+NAMES = ("glyphs", "omniglot", "miniimagenet", "tieredimagenet", "cifarfs", "fc100", "folder", "mock")
 SPLITS = ("train", "val", "test")
 _IMAGENET = ((120.39586422, 115.59361427, 104.54012653), (70.68188272, 68.27635443, 72.54505529))
 _CIFAR = ((129.37731888, 124.10583864, 112.47758569), (68.20947949, 65.43124043, 70.45866994))
@@ -79,6 +81,8 @@ def few_shot(
     raise ValueError(f"unseen_faces is about glyphs, not {name}; leave it out")
   if data_dir is not None and name not in ("cifarfs", "fc100"):
     raise ValueError(f"{name} takes no data_dir, which is where cifarfs and fc100 find CIFAR-100; leave it out")
+  if name == "omniglot":
+    return omniglot_split(split, path=path, size=size or 28)
   images, ids = _opened(name, split, path, data_dir, unseen_faces)
   if size is not None and images.shape[1:3] != (size, size):
     images = resized(images, size=size, channels=images.shape[3])

@@ -21,7 +21,7 @@ All raise ValueError or OSError; the text says what came, what was wanted and wh
 import functools
 
 from genjax.core import Dataset
-from genjax.data.catalogue import OWN, open_images
+from genjax.data.catalogue import OFFICIAL, OWN, open_images
 from genjax.data.epochs import Share
 from genjax.data.image_dataset import Augment, image_dataset
 from genjax.data.splits import with_held_out_tenth
@@ -160,6 +160,62 @@ def cifar10(
   )
 
 
+def mnist(
+  *,
+  batch: int,
+  path: str | None = None,
+  data_dir: str | None = None,
+  seed: int = 0,
+  split: str = "train",
+  size: int | None = None,
+  channels: int | None = None,
+  flip: bool = False,
+  pad: int = 0,
+  crop: int = 0,
+  invert: bool = False,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """MNIST: 60,000 images of 28x28x1 to train on, 10,000 to test; 10 classes.
+
+  path: of the folder of the four official idx files, .gz or not. None: as TFDS prepared it in `data_dir` (None:
+    $TFDS_DATA_DIR or ~/tensorflow_datasets); order and digest are the same.
+  """
+  return image_dataset(
+    functools.partial(open_images, "mnist", path=path, data_dir=data_dir, size=size, channels=channels),
+    Share(batch, seed, process, processes),
+    split=split,
+    augment=Augment(flip, pad, crop),
+    invert=invert,
+  )
+
+
+def fashion_mnist(
+  *,
+  batch: int,
+  path: str | None = None,
+  data_dir: str | None = None,
+  seed: int = 0,
+  split: str = "train",
+  size: int | None = None,
+  channels: int | None = None,
+  flip: bool = False,
+  pad: int = 0,
+  crop: int = 0,
+  invert: bool = False,
+  process: int = 0,
+  processes: int = 1,
+) -> Dataset:
+  """Fashion-MNIST: 60,000 images of 28x28x1 to train on, 10,000 to test; 10 classes; arguments as in `mnist`."""
+  return image_dataset(
+    functools.partial(open_images, "fashion_mnist", path=path, data_dir=data_dir, size=size, channels=channels),
+    Share(batch, seed, process, processes),
+    split=split,
+    augment=Augment(flip, pad, crop),
+    invert=invert,
+  )
+
+
 def tfds(
   *,
   dataset: str,
@@ -180,11 +236,11 @@ def tfds(
 ) -> Dataset:
   """A set of images that TensorFlow Datasets prepared as array_record; it is read without TensorFlow.
 
-  dataset: as TFDS spells it: "mnist", "svhn_cropped", "celeb_a", "lsun/bedroom", "lsun/bedroom:3.0.0".
+  dataset: as TFDS spells it: "svhn_cropped", "celeb_a", "lsun/bedroom", "lsun/bedroom:3.0.0".
   path: of its version folder. None: it is looked for in `data_dir` (None: $TFDS_DATA_DIR or ~/tensorflow_datasets).
   """
   kind = dataset.partition("/")[0]
-  if kind in (*OWN, "mock") and kind != "cifar10":
+  if kind in (*OWN, "mock") and kind not in OFFICIAL:
     raise ValueError(f'"{dataset}" comes with genjax and not from TFDS; set data.name={kind}')
   return image_dataset(
     functools.partial(open_images, dataset, path=path, data_dir=data_dir, size=size, channels=channels),

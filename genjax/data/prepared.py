@@ -3,6 +3,9 @@
 Sets of others lie in `data_dir` (else $TFDS_DATA_DIR, else ~/tensorflow_datasets) under their names; the code of their
 builders is not needed. Our own are written into the cache on first use.
 
+TFDS writes examples in the order of md5(split + key). Where keys are places in the official files (BY_PLACE), examples
+are read in the order of those files, so that slices and digests are those of the files.
+
 Checked  tests/data/test_prepared.py, tests/data/test_digits.py
 """
 
@@ -17,13 +20,16 @@ import re
 import shutil
 import tempfile
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 from genjax.data.cache import cache_dir
 from genjax.data.image_set import Source, check_request, to_array
 from genjax.data.quiet import quiet
+from genjax.data.splits import parse_split
 
 if TYPE_CHECKING:
   import tensorflow_datasets as tfds
@@ -33,6 +39,7 @@ _NAME = re.compile(r"(?P<set>\w+)(/(?P<config>[\w.+-]+))?(:(?P<version>\d+\.\d+\
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _INFO = "dataset_info.json"
 _preparing = threading.Lock()
+BY_PLACE = ("mnist", "fashion_mnist")  # sets of TFDS whose keys are 0, 1, 2 ... as in the official files
 
 
 def is_prepared(path: str) -> bool:
@@ -112,7 +119,7 @@ def _is_version(folder) -> bool:
 def prepared_source(
   folder: str, *, name: str, split: str = "train", size: int | None = None, channels: int | None = None
 ) -> Source:
-  """Open a prepared set for random access; examples keep the order of its files.
+  """Open a prepared set for random access; examples keep the order of its files, or of the official ones (BY_PLACE).
 
   Args:
     folder: the version folder, which holds dataset_info.json.
@@ -139,15 +146,17 @@ def prepared_source(
     image, label, label_names = _features(builder.info, name)
     shape = _shape(builder.info.features[image].shape, size, channels, name)
     try:  # PIL decodes the images, as for folders, not whatever TFDS finds installed
-      records = builder.as_data_source(split, decoders={image: tfds.decode.SkipDecoding()})
-      count = len(records)
+      part, places = _places(builder.info, name, split)
+      records = builder.as_data_source(part, decoders={image: tfds.decode.SkipDecoding()})
+      wanted = split if places is None else f"{split}, in the official order"
+      places = range(len(records)) if places is None else places
     except ValueError as error:
       there = " and ".join(builder.info.splits)
       raise ValueError(
         f'{name}: split "{split}" is not understood or empty; there is {there}, and slices like "train[:90%]"'
       ) from error
-  read = functools.partial(_read, records, folder, image, label, size, shape)
-  return Source(read, count, shape, name, _digest(folder, split, size, shape), label_names)
+  read = functools.partial(_read, records, places, folder, image, label, size, shape)
+  return Source(read, len(places), shape, name, _digest(folder, wanted, size, shape), label_names)
 
 
 def _features(info: "tfds.core.DatasetInfo", name: str) -> tuple[str, str | None, tuple[str, ...]]:
@@ -173,11 +182,28 @@ def _shape(native: tuple, size: int | None, channels: int | None, name: str) -> 
   return height, width, channels or (1 if native[2] == 1 else 3)
 
 
+def _places(info: "tfds.core.DatasetInfo", name: str, split: str) -> tuple[str, np.ndarray | None]:
+  """The split to open and the place in it of every example wanted; None: all, as they are."""
+  if name.partition(":")[0] not in BY_PLACE or info.disable_shuffling or "+" in split:
+    return split, None
+  part, start, stop = parse_split(split, {each: info.splits[each].num_examples for each in info.splits})
+  keys = [hashlib.md5(f"{part}{key}".encode()).digest() for key in range(info.splits[part].num_examples)]
+  written = sorted(range(len(keys)), key=keys.__getitem__)  # place in the prepared set -> key
+  return part, np.argsort(written)[start:stop]
+
+
 def _read(
-  records, folder: str, image: str, label: str | None, size: int | None, shape: tuple[int, int, int], index: int
+  records,
+  places: Sequence[int],
+  folder: str,
+  image: str,
+  label: str | None,
+  size: int | None,
+  shape: tuple[int, int, int],
+  index: int,
 ):
   try:
-    example = records[index]
+    example = records[int(places[index])]
     with Image.open(io.BytesIO(example[image])) as picture:
       array = to_array(picture, size=size, channels=shape[-1])
   except (RuntimeError, OSError) as error:  # array_record checks every chunk's hash

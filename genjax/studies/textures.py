@@ -132,9 +132,8 @@ def draw(path: str, pictures: Mapping[str, Pictures]) -> None:
 def _row(one: Pictures) -> np.ndarray:
   pictures = (one.source, one.synthesis, one.start)
   height = max(picture.shape[0] for picture in pictures)
-  fill = lambda picture: np.pad(
-    picture, ((0, height - picture.shape[0]), (0, _GAP), (0, 0)), constant_values=255
-  )  # white below a lower picture, and to its right
+  # white below a lower picture, and to its right
+  fill = lambda picture: np.pad(picture, ((0, height - picture.shape[0]), (0, _GAP), (0, 0)), constant_values=255)
   return np.concatenate([fill(picture) for picture in pictures], 1)[:, :-_GAP]
 
 

@@ -135,5 +135,4 @@ def beside(images: Array, latents: Array) -> Array:
 
   A NaN in an image makes its latent NaN, which no compiler may assume away.
   """
-  broken = jnp.isnan(images[..., 0, 0, :1])
-  return jnp.where(broken, jnp.nan, latents)
+  return jnp.where(jnp.isnan(images[..., 0, 0, :1]), jnp.nan, latents)

@@ -209,5 +209,5 @@ def test_a_disk_that_is_full_while_data_are_prepared_is_one_line_and_leaves_noth
 
 
 def test_a_path_that_is_no_prepared_set_is_an_error(tmp_path):
-  with pytest.raises(ValueError, match='"mnist" takes no path but that of a prepared TFDS folder'):
-    load("mnist", path=str(tmp_path))
+  with pytest.raises(ValueError, match='"svhn_cropped" takes no path but that of a prepared TFDS folder'):
+    load("svhn_cropped", path=str(tmp_path))
