@@ -68,15 +68,13 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
 }
 STEPS = (  # one of every kind
   *("winn_digits", "winn_digits:cascade", "winn_digits:inn", "winn_texture:brick", "winn_cifar10", "winn_celeba"),
-  *("winn_celeba:resnet13", "winn_celeba:densenet20", "winn_mnist_classifier:resnet32"),
-  *(f"winn_digits_classifier:{word}" for word in ("", "baseline", "icn")),
-  *(f"gan_ring:{row}" for row in ("wgan_gp", "sn_gan", "ebgan")),  # test_gan_rows.py traces a step of every row
-  *(f"gan_digits:{row}" for row in ("wgan_gp", "sn_gan", "ebgan", "denoising", "cgan")),
+  *("winn_mnist_classifier:resnet32", "winn_digits_classifier:baseline"),
+  *("gan_ring:wgan_gp", "gan_digits:sn_gan", "gan_digits:cgan"),  # test_gan_rows.py traces a step of every row
   "gan_mnist:denoising,labels",
   *("gan_cifar10", "gan_cifar10:sn_gan,labels", "d2gan_ring", "adagan_ring"),
   *("vitgan_cifar10", "vitgan_lsun128:nobcr", "vitgan_cifar10:lecam,tiny", "vitgan_cifar10:released,tiny"),
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in ("stylegan2-stylegan2", "l2-isn-overlap-proj", "biggan")),
-  *(f"metaoptnet_glyphs:{head}" for head in words_of("metaoptnet_glyphs", "HEADS")[1:]),
+  *("metaoptnet_glyphs", "metaoptnet_glyphs:relation"),  # test_few_shot_heads.py has every head
   *(f"metaoptnet_miniimagenet:{words}" for words in ("", "released", "conv4,maml", "r2d2net,r2d2")),
   *("vae_digits", "ddpm_digits", "cyclegan_digits", "gpt_text"),
 )
@@ -89,7 +87,8 @@ STARTS = (  # other sizes and nets: the state alone
     "winn_mnist_classifier:vanilla",
     "winn_svhn_classifier",
   ),
-  *(f"gan_digits:{row}" for row in ("hinge", "began", "mmd_gan")),
+  *(f"gan_digits:{row}" for row in ("wgan_gp", "ebgan", "denoising", "hinge", "began", "mmd_gan")),
+  *("winn_celeba:resnet13", "winn_celeba:densenet20", "winn_digits_classifier", "winn_digits_classifier:icn"),
   *(f"vitgan_digits:{word}" for word in ("", "stylegan2-stylegan2", "mixer", "vit-vit")),
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in words_of("vitgan_cifar10", "NETS")[1::2]),
   *("vitgan_mnist", "vitgan_mnist:stylegan2-stylegan2", "few_shot_omniglot", "few_shot_omniglot:maml,20way"),

@@ -157,8 +157,11 @@ def test_all_steps_compile_once_keep_the_form_of_their_states_and_say_the_same_o
   split, whole = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
   shared = jax.device_put((both, real, latent), (whole, split, split))
 
+  traced = []
+
   @partial(jax.jit, out_shardings=whole)
   def steps(key, states, both, real, latent):
+    traced.append(key)
     return {name: played(build(name))(key, states[name], both, real, latent, 1.0) for name in OBJECTIVES}
 
   for i in range(2):
@@ -172,7 +175,7 @@ def test_all_steps_compile_once_keep_the_form_of_their_states_and_say_the_same_o
       for before, after in zip(jax.tree.leaves(states[name]), jax.tree.leaves(together[name][1]), strict=True):
         assert (before.shape, before.dtype) == (after.shape, after.dtype), name
     states = {name: jax.device_get(result[1]) for name, result in together.items()}
-  assert steps._cache_size() == 1
+  assert len(traced) == 1  # the cache of compiled programs forgets some of the many that run beside it
 
 
 # The table ------------------------------------------------------------------------------------------------------------
@@ -268,7 +271,7 @@ def test_the_page_of_formulae_names_rows_and_activations_that_there_are():
   from genjax.nets.activations import ACTIVATIONS
 
   page = Path(papers.__file__).with_name("README.md").read_text()
-  words = set(re.findall(r"`([a-z0-9_]+)`", page)) - {"activation"}
+  words = set(re.findall(r"`([a-z0-9_]+)`", page)) - {"activation", "gan_ring"}
   assert words <= {*ROWS, *ACTIVATIONS}
   assert {f"f_gan_{name}" for name in DIVERGENCES} <= words
   assert set(ACTIVATIONS) - words == {"tanh", "swish"}  # they are no chi-exponentials
