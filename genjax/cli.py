@@ -214,16 +214,8 @@ def _metrics(words: str, known: Collection[str]) -> tuple[str, ...]:
 
 def _compare(rest: list[str]) -> Request:
   """`compare A B`, which needs no config."""
-  places, words, known = [], [], OPTIONS["compare"]
-  while rest:
-    word = rest.pop(0)
-    if not word.startswith("--"):
-      places.append(word)
-      continue
-    words.append(word)
-    if "=" not in word and known.get(word.removeprefix("--"), bool) is not bool and rest:
-      words.append(rest.pop(0))
-  given, overrides = _words("compare", words, known)
+  places, words = _places("compare", rest)
+  given, overrides = _words("compare", words, OPTIONS["compare"])
   if overrides:
     raise UsageError(f"compare takes no --config.{overrides[0][0]}: images on disk need no config")
   if len(places) != 2:
@@ -282,24 +274,31 @@ def _convert(rest: list[str]) -> Request:
 
 def _report(rest: list[str]) -> Request:
   """Folders and options in any order."""
-  folders, others = [], []
-  while rest:
-    word = rest.pop(0)
-    if not word.startswith("--"):
-      folders.append(word)
-      continue
-    name, is_pair, _ = word.removeprefix("--").partition("=")
+  folders, words = _places("report", rest)
+  for name in (word.removeprefix("--").partition("=")[0] for word in words if word.startswith("--")):
     if name == "workdir" or name.startswith("config."):
       raise UsageError(f"report takes no --{name}, only folders: genjax report runs/a runs/b")
-    others += [word, *(rest[:1] if not is_pair else [])]
-    del rest[: 0 if is_pair else 1]
   if not folders:
     raise UsageError("which workdirs? genjax report runs/a runs/b")
-  given, _ = _words("report", others, OPTIONS["report"])
-  options = {name: typed(f"--{name}", kind, given[name]) for name, kind in OPTIONS["report"].items() if name in given}
+  given, _ = _words("report", words, OPTIONS["report"])
+  options = _options("report", given)
   if options.get("interpolate", 2) < 2:
     raise UsageError("--interpolate takes 2 or more")
   return Request("report", None, "", {"workdirs": folders, **options}, _allowed(given.get("allow"), []))
+
+
+def _places(command: str, rest: list[str]) -> tuple[list[str], list[str]]:
+  """Paths, and options with their values, which a command takes in any order."""
+  places, words, known = [], [], OPTIONS[command]
+  while rest:
+    word = rest.pop(0)
+    if not word.startswith("--"):
+      places.append(word)
+      continue
+    words.append(word)
+    if "=" not in word and known.get(word.removeprefix("--"), bool) is not bool and rest:
+      words.append(rest.pop(0))
+  return places, words
 
 
 def _words(command: str, rest: list[str], known: Mapping[str, Any]) -> tuple[dict[str, str], list[tuple[str, str]]]:

@@ -96,12 +96,12 @@ _IS_FID = ("fid", "fid_infinity").__contains__
 
 def _refuse_without_weights(what: str | None) -> None:
   """Raises UsageError for what is Inception's; None is not."""
-  from genjax.metrics.inception import FILE, HOME
+  from genjax.metrics.inception import WANTED
 
   if what is not None:
     raise UsageError(
-      f"{what} is in Inception's features: say --weights PATH of {FILE} (95.6 MB), which its authors publish at "
-      f"{HOME}; the same distance in other features is the metric frechet"
+      f"{what} is in Inception's features: say --weights PATH of {WANTED}; the same distance in other features is the "
+      "metric frechet"
     )
 
 

@@ -1,4 +1,4 @@
-"""Measures several metrics of one state, from one draw of samples, which no longer exists whole (metrics/generated.py).
+"""Measures several metrics of one state, from one draw of samples, a batch of them at a time (metrics/generated.py).
 
 The numbers of a section of config.metrics that is named after its metric keep their own names. The name of any other
 section is put before them: "validation": {"name": "error"} gives validation_error.

@@ -28,7 +28,7 @@ def experiment(config: ConfigDict, *, allow: Allow = None, trust: Collection[str
   Args:
     config: from config.load_config, with its overrides.
     allow: packages whose code the config's names may import; None: any.
-    trust: packages whose code the configs of other runs may import, from whose workdirs it takes nets.
+    trust: further packages, whose code the configs of other runs may import, from whose workdirs it takes nets.
 
   Raises:
     UsageError: one line that names the key.
@@ -38,7 +38,7 @@ def experiment(config: ConfigDict, *, allow: Allow = None, trust: Collection[str
     raise UsageError(f"config.{missing[0]} is missing")
   check_range("seed", checked(config.seed, int, at="config.seed"), at="config.seed")
   check_plain(load(TRAIN), config.train, at="config.train")
-  special = {"weights": _with_weights(allow), "run": _of_another_run(trust)}
+  special = {"weights": _with_weights(allow), "run": _of_another_run({*(allow or ()), *trust})}
   here = {"seed": config.seed, "process": jax.process_index(), "processes": jax.process_count()}
   here |= {"batch": config.data.batch} if "batch" in config.data else {}
   data = make("data", config.data, Maker(here, allow, special))
@@ -159,7 +159,7 @@ def opened(workdir: str, step: int | str | None = None, *, allow: Allow = None) 
   config = kept_config(workdir)
   if config is None:
     raise UsageError(f"there is no config.json in {workdir}; train first: genjax train --workdir {workdir} ...")
-  it = experiment(config, allow=allow, trust=allow or ())
+  it = experiment(config, allow=allow)
   return it, *workdirs.restored(it.system, it.data, workdir, step, seed=config.seed)
 
 

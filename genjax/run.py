@@ -61,7 +61,7 @@ def train(
       run, other metrics and other intervals need no leave.
     init_from: workdir of another run, whose newest weights a new run starts from.
     allow: packages whose code the config's names may import; None: any.
-    trust: packages whose code the configs of other runs may import, such as that of `init_from`.
+    trust: further packages, whose code the configs of other runs may import, such as that of `init_from`.
 
   Raises:
     UsageError: the config is wrong, or the workdir holds another one; nothing was changed.
@@ -89,7 +89,7 @@ def train(
     "describe": it.facts.get("describe", ""),
   }
   if init_from is not None:
-    fixed["initial"] = starting_from(init_from, trust)
+    fixed["initial"] = starting_from(init_from, {*(allow or ()), *trust})
   settings = arguments(loop.train, config.train, Maker(fixed), at="config.train")
   if not logged.metrics:
     settings["evaluate_every"] = 0

@@ -334,9 +334,10 @@ def test_an_own_net_trains_by_module_and_function_and_its_workdir_runs_it_only_w
   assert main(["sample", "--workdir", workdir, "--n", "4"]) == 2
   assert "--allow my_own_nets" in capsys.readouterr().err
   assert main(["sample", "--workdir", workdir, "--n", "4", "--allow", "my_own_nets"]) == 0
-  for trust in ((), ("my_own_nets",)):  # another run that takes its net from here
-    with contextlib.nullcontext() if trust else pytest.raises(UsageError, match="--allow my_own_nets"):
-      it = experiment(small_config(), trust=trust)
+  ours = ("my_own_nets",)
+  for words in ({}, {"trust": ours}, {"allow": ours}):  # another run that takes its net from here
+    with contextlib.nullcontext() if words else pytest.raises(UsageError, match="--allow my_own_nets"):
+      it = experiment(small_config(), **words)
       make("extractor", {"run": workdir, "view": "score"}, it.maker)
 
 

@@ -256,6 +256,13 @@ def card_of(
   )
 
 
+def check_samples(samples: int, what: str, least: int = 2) -> None:
+  """Raises ValueError for fewer samples than `what` takes."""
+  if samples < least:
+    number = {2: "two"}.get(least, str(least))
+    raise ValueError(f"samples {samples}; {what} takes {number} at least, and some hundreds to say anything")
+
+
 def feature_metric(
   compare: Callable[[Drawn, Real], Mapping[str, Value]],
   better: Mapping[str, str],
@@ -283,9 +290,7 @@ def feature_metric(
     labels: whether the labels of the held-out images are needed.
     what: for the error of too few samples.
   """
-  if samples < least:
-    number = {2: "two"}.get(least, str(least))
-    raise ValueError(f"samples {samples}; {what} takes {number} at least, and some hundreds to say anything")
+  check_samples(samples, what, least)
   it = space(split, train_split, extractor, extractor_seed, logits=wants == "logits", labels=labels)
 
   def measure(key: Array, views: Mapping[str, Callable], state: State, data: Dataset) -> dict[str, Number]:

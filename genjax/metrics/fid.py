@@ -169,11 +169,11 @@ def _or_inception(extractor: Any, weights: str | None) -> Any:
   """The extractor, or Inception with these weights. Raises ValueError where there are none."""
   if extractor is not None:
     return extractor
-  from genjax.metrics.inception import FILE, HOME, inception
+  from genjax.metrics.inception import WANTED, inception
 
   if weights is None:
     raise ValueError(
-      f"fid is measured in Inception's features: say weights=PATH of {FILE} (95.6 MB), which its authors publish at "
-      f"{HOME}; the same distance in features of a small classifier is the metric frechet"
+      f"fid is measured in Inception's features: say weights=PATH of {WANTED}; the same distance in features of a "
+      "small classifier is the metric frechet"
     )
   return inception(weights=weights)

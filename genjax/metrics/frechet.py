@@ -18,7 +18,17 @@ from typing import Any
 import numpy as np
 
 from genjax.core import Array, Dataset, Metric, Number, State
-from genjax.metrics.features import Features, Real, Recipe, Value, card_of, feature_metric, real_of, space
+from genjax.metrics.features import (
+  Features,
+  Real,
+  Recipe,
+  Value,
+  card_of,
+  check_samples,
+  feature_metric,
+  real_of,
+  space,
+)
 from genjax.metrics.generated import moments_of
 from genjax.metrics.pixels import as_uint8
 from genjax.metrics.real import once
@@ -86,8 +96,7 @@ def frechet_anchors(
     split, samples, train_split, extractor, extractor_seed: see `frechet`; give both metrics the same.
     anchor_seed: of the choice of training images, the Gaussian and the noise.
   """
-  if samples < 2:
-    raise ValueError(f"samples {samples}; a Frechet distance takes two at least, and some hundreds to say anything")
+  check_samples(samples, "a Frechet distance")
   it = space(split, train_split, extractor, extractor_seed)
 
   @once

@@ -21,7 +21,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import jax
@@ -37,7 +37,7 @@ from genjax.torch_file import read_torch
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"  # of its 95,628,359 bytes
-HOME = "github.com/mseitzer/pytorch-fid/releases, fid_weights"
+WANTED = f"{FILE} (95.6 MB), which its authors publish at github.com/mseitzer/pytorch-fid/releases, fid_weights"
 RESIZES = {
   "tf1": "tf1: bilinear of TensorFlow 1 to {0}x{0}",
   "pil": "pil: bicubic of Pillow to {0}x{0}, float32",
@@ -129,21 +129,27 @@ def inception(
   if resize not in RESIZES:
     raise ValueError(f"resize {resize!r}; use one of {', '.join(map(repr, RESIZES))}")
   if not os.path.isfile(weights):
-    raise FileNotFoundError(
-      f'weights "{weights}" is no file; wanted {FILE} (95.6 MB), which its authors publish at {HOME}'
-    )
-  with open(weights, "rb") as file:
-    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    raise FileNotFoundError(f'weights "{weights}" is no file; wanted {WANTED}')
+  about = os.stat(weights)
+  params, sha256 = _opened(weights, os.path.realpath(weights), about.st_mtime_ns, about.st_size)
+  name = "the published weights" if sha256 == SHA256 else f"NOT the published weights but {os.path.basename(weights)}"
+  description = f"{FEATURES} pool features of Inception v3 (2015-12-05), {name}, sha256 {sha256[:8]}"
+  devices = len(jax.local_devices())
+  return InceptionExtractor(params, resize, description, sha256, -(-batch // devices) * devices)
+
+
+@lru_cache(maxsize=1)
+def _opened(weights: str, file: str, changed: int, size: int) -> tuple[Any, str]:
+  """Parameters on the devices, and sha256 of their file: once for all metrics that read it, until it changes."""
+  del file, changed, size
+  with open(weights, "rb") as opened:
+    sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
   state = read_torch(weights)
   try:
     params = from_port(state if isinstance(state, dict) else {})
   except ValueError as error:
     raise ValueError(f'weights "{weights}": {error}') from error
-  name = "the published weights" if sha256 == SHA256 else f"NOT the published weights but {os.path.basename(weights)}"
-  description = f"{FEATURES} pool features of Inception v3 (2015-12-05), {name}, sha256 {sha256[:8]}"
-  devices = len(jax.local_devices())
-  params = jax.device_put(params, NamedSharding(_mesh(), PartitionSpec()))
-  return InceptionExtractor(params, resize, description, sha256, -(-batch // devices) * devices)
+  return jax.device_put(params, NamedSharding(_mesh(), PartitionSpec())), sha256
 
 
 def pil_bicubic(pixels: np.ndarray, side: int) -> np.ndarray:

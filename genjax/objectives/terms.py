@@ -52,9 +52,7 @@ class Round(NamedTuple):
   generator_params: Any = None
   critic_at: Callable[[Any], Critic] | None = None  # parameters -> the critic that they make
   augmentation: Augmentation | None = None  # None where the critic sees images as they are
-  answers: tuple[
-    Array, ...
-  ] = ()  # [B] each: logits of what the Term asks about; () where it has to call the net itself
+  answers: tuple[Array, ...] = ()  # logits [B] of all that the Term asks about; (): it has to call the net itself
 
 
 class Term(NamedTuple):

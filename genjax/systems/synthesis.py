@@ -31,7 +31,7 @@ class Synthesis(NamedTuple):
   start: Callable[[Array, int], Array]  # key, n -> images of p0
   climb: Callable[
     [Array, Any, Array, Cascade | None, int], Made
-  ]  # key, params, bounds, cascade, n -> chains, and the gradients they took
+  ]  # key, params, bounds, cascade, n -> chains, gradients
   sample: Callable[[Array, Path, int], Array]  # key, path, n -> images from p0 through every stage of the path
 
 

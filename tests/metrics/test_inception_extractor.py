@@ -87,6 +87,10 @@ def test_the_card_tells_the_weights_and_the_resizing(extractor, weights):
   assert by_pillow.digest != extractor.digest == dataclasses.replace(extractor).digest
 
 
+def test_metrics_that_read_one_file_share_its_parameters(extractor, weights):
+  assert inception(weights=weights, resize="pil").params is extractor.params
+
+
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path, extractor):
   with pytest.raises(FileNotFoundError) as error:
     inception(weights=tmp_path / "none.pth")
