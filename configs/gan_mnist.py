@@ -16,7 +16,7 @@ Departs   LayerNorm in the critic in place of batch norm, for a penalty on its s
 from ml_collections import ConfigDict
 
 from genjax.config import load_config
-from genjax.objectives.rows import ROWS
+from genjax.objectives.rows import PLAYED, ROWS
 
 UPDATES = 10_000  # of the generator
 WIDTHS = (128, 64)  # of the generator, and backwards of the critic
@@ -26,9 +26,8 @@ NORMS = {"plain": "layer", "spectral": "spectral"}
 def get_config(arg: str = "") -> ConfigDict:
   words = set(filter(None, arg.split(",")))
   rows = words - {"labels"}
-  known = [name for name, one in ROWS.items() if one.needs]  # the others have no generator
-  if len(rows) > 1 or rows - set(known):
-    raise ValueError(f"wanted a row with a generator, and labels, joined by a comma; rows are {', '.join(known)}")
+  if len(rows) > 1 or rows - set(PLAYED):
+    raise ValueError(f"wanted a row with a generator, and labels, joined by a comma; rows are {', '.join(PLAYED)}")
   row = next(iter(rows), "wgan_gp")
   kind, needs = ROWS[row].critic, ROWS[row].needs
   if "labels" in words and kind == "autoencoder":

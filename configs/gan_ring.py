@@ -20,7 +20,7 @@ Paper     Metz et al. 2017, arXiv:1611.02163, has the ring and its nets of two l
 
 from ml_collections import ConfigDict
 
-from genjax.objectives.rows import ROWS
+from genjax.objectives.rows import PLAYED, ROWS
 
 CRITIC_UPDATES = 20_000  # of a run
 MOST_STEPS = 10_000
@@ -30,9 +30,8 @@ LEARNING_RATE = 3e-3  # of the critic
 
 
 def get_config(arg: str = "wgan_gp") -> ConfigDict:
-  rows = [name for name, row in ROWS.items() if row.needs]  # the others have no generator
-  if arg not in rows:
-    raise ValueError(f"wanted a row with a generator: {', '.join(rows)}")
+  if arg not in PLAYED:
+    raise ValueError(f"wanted a row with a generator: {', '.join(PLAYED)}")
   needs, kind = ROWS[arg].needs, ROWS[arg].critic
   critic_steps = needs["critic_steps"]
   steps = min(CRITIC_UPDATES // critic_steps, MOST_STEPS)

@@ -15,7 +15,7 @@ from genjax.config import config_folder, load_config, shipped_configs
 from genjax.core import prepared
 from genjax.experiment import experiment, metrics_of
 from genjax.make import UsageError
-from genjax.objectives.rows import ROWS
+from genjax.objectives.rows import PLAYED, ROWS
 from genjax.train.paths import named_leaves
 
 
@@ -25,7 +25,6 @@ def words_of(name, *groups):
   return ["", *(word for group in groups for word in module[group])]
 
 
-ROWS_WITH_A_GENERATOR = [name for name, row in ROWS.items() if row.needs]
 VITGAN = words_of("vitgan_cifar10", "NETS", "OTHERS")
 IN_TABLES = runpy.run_path(str(config_folder() / "vitgan_cifar10.py"))["TABLES"]
 PAIRS_OF_WORDS = sorted({words for rows in IN_TABLES.values() for words in rows.values() if "," in words})
@@ -42,11 +41,11 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "winn_cifar10": ["", "single", "cascades", "exact", "cascades,exact", "tiny"],
   "winn_svhn": ["", "single", "exact", "single,exact", "tiny"],
   "winn_celeba": [*words_of("winn_celeba", "NETS"), "single", "cascades", "exact", "tiny"],
-  "gan_digits": [*ROWS_WITH_A_GENERATOR, "cgan"],
-  "gan_ring": ROWS_WITH_A_GENERATOR,
-  "gan_grid": ROWS_WITH_A_GENERATOR,
-  "gan_mnist": ["", *ROWS_WITH_A_GENERATOR, "wgan_gp,labels", "sn_gan,labels"],
-  "gan_cifar10": ["", *ROWS_WITH_A_GENERATOR, "tiny", "sn_gan,tiny", "r1,labels", "sn_gan,labels", "hinge,labels,tiny"],
+  "gan_digits": [*PLAYED, "cgan"],
+  "gan_ring": PLAYED,
+  "gan_grid": PLAYED,
+  "gan_mnist": ["", *PLAYED, "wgan_gp,labels", "sn_gan,labels"],
+  "gan_cifar10": ["", *PLAYED, "tiny", "sn_gan,tiny", "r1,labels", "sn_gan,labels", "hinge,labels,tiny"],
   "d2gan_ring": [""],
   "adagan_ring": [""],
   "vitgan_digits": [word for word in VITGAN if word not in ("biggan", "transgan")],

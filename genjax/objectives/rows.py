@@ -15,7 +15,9 @@ from typing import Any
 from genjax.objectives.needs import READ
 from genjax.objectives.papers import ROWS, Row
 
-__all__ = ["ROWS", "Row", "describe", "table"]
+__all__ = ["PLAYED", "ROWS", "Row", "describe", "table"]
+
+PLAYED = tuple(name for name, row in ROWS.items() if row.needs)  # rows with a generator
 
 
 def table() -> str:

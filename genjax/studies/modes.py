@@ -15,13 +15,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genjax.objectives.rows import ROWS
+from genjax.objectives.rows import PLAYED
 from genjax.studies.pictures import write
 from genjax.studies.runs import kept, settings
 from genjax.train.terminal import say
 
 MIXTURES = {"ring": 8, "grid": 25}  # number of modes
-PLAYED = tuple(name for name, row in ROWS.items() if row.needs)
 SHOWN = 500  # samples of the picture
 Values = Mapping[str, list]  # "modes" and "good" of each seed, None of one that diverged, and "points" of the first
 

@@ -6,14 +6,13 @@ import pytest
 
 from genjax.nets.autoencoder import Autoencoder
 from genjax.nets.mlp import MLPCritic, MLPGenerator
-from genjax.objectives.rows import ROWS
+from genjax.objectives.rows import PLAYED, ROWS
 from genjax.objectives.zoo import OBJECTIVES
 from genjax.systems import optimizers
 from genjax.systems.gan import gan
 from genjax.systems.updates import clipped
 
 SHAPE = (1, 1, 2)
-PLAYED = [name for name, row in ROWS.items() if row.needs]
 
 
 def _system(name, **settings):
