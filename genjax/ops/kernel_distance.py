@@ -20,7 +20,7 @@ _ROWS = 64  # of a kernel that are float64 at once: they stay in a core's cache
 
 def kernel_distance(a: np.ndarray, b: np.ndarray, *, degree: int = 3) -> float:
   """The unbiased estimate of MMD^2 of sets of two at least; its mean is 0 for one distribution, so it may be below."""
-  a, b = _checked(a, b)
+  a, b = checked(a, b)
   centre = centre_of(a, b)
   return _distance(*(_centred(x, centre, _shifts(x, centre)) for x in (a, b)), degree)
 
@@ -36,7 +36,7 @@ def subset_distances(
     seed: of the choice. It is numpy's RandomState(seed).choice, once of a and once of b for each subset: what
       torch-fidelity does (2020 is its seed), so that its number of the same features is this one.
   """
-  a, b = _checked(a, b)
+  a, b = checked(a, b)
   if not 2 <= size <= min(len(a), len(b)):
     raise ValueError(f"subsets of {size} of {len(a)} and {len(b)} features; use 2 to {min(len(a), len(b))}")
   random = np.random.RandomState(seed)
@@ -73,10 +73,11 @@ def centre_of(*sets: np.ndarray) -> np.ndarray:
   return np.mean([x.mean(axis=0, dtype=np.float64) for x in sets], axis=0).astype(np.float32)
 
 
-def _checked(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Two sets of features that can be compared. Raises ValueError."""
   a, b = np.asarray(a), np.asarray(b)
   if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
-    raise ValueError(f"features have shapes {a.shape} and {b.shape}; wanted [n, d] and [m, d], n and m at least 2")
+    raise ValueError(f"features have shapes {a.shape} and {b.shape}; wanted [n, d] and [m, d] of two at least")
   if not (np.isfinite(a).all() and np.isfinite(b).all()):
     raise ValueError("features hold NaN or Inf; look at the images they were computed from")
   return a, b

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.core import Array
-from genjax.ops.kernel_distance import centre_of
+from genjax.ops.kernel_distance import centre_of, checked
 
 _BLOCK = 2048  # rows at most
 _SPARE = 2  # candidates beyond those asked for
@@ -47,7 +47,7 @@ def overlap(real: np.ndarray, generated: np.ndarray, *, neighbours: tuple[int, i
     real, generated: [n, d] and [m, d], two at least of each.
     neighbours: k of precision and recall, and k of density and coverage; at most as many as there are others.
   """
-  real, generated = _checked(real, generated)
+  real, generated = checked(real, generated)
   most = max(neighbours)
   of_real, of_generated = (squares_of_nearest(x, x, most, same=True) for x in (real, generated))
   k_precision, k_density = (min(k, of_real.shape[1]) for k in neighbours)
@@ -80,7 +80,7 @@ class TwoSample(NamedTuple):
 
 def two_sample(real: np.ndarray, generated: np.ndarray) -> TwoSample:
   """The 1-NN two-sample test of sets of two at least; equal sizes are what makes 0.5 the accuracy of chance."""
-  real, generated = _checked(real, generated)
+  real, generated = checked(real, generated)
 
   def right(own: np.ndarray, other: np.ndarray) -> np.ndarray:
     near, far = squares_of_nearest(own, own, 1, same=True)[:, 0], squares_of_nearest(own, other, 1)[:, 0]
@@ -224,13 +224,3 @@ def _exact(a: np.ndarray, b: np.ndarray, rows: np.ndarray, places: np.ndarray) -
     for i in range(0, len(rows), step)
   ]
   return np.where(places < 0, np.inf, np.concatenate(parts) if parts else np.zeros(0))
-
-
-def _checked(real: np.ndarray, generated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  real, generated = np.asarray(real), np.asarray(generated)
-  shapes = (real.shape, generated.shape)
-  if real.ndim != 2 or generated.ndim != 2 or shapes[0][1] != shapes[1][1] or min(len(real), len(generated)) < 2:
-    raise ValueError(f"features have shapes {shapes[0]} and {shapes[1]}; wanted [n, d] and [m, d] of two at least")
-  if not (np.isfinite(real).all() and np.isfinite(generated).all()):
-    raise ValueError("features hold NaN or Inf; look at the images they were computed from")
-  return real, generated
