@@ -55,11 +55,11 @@ def place(tmp_path, monkeypatch):
 
 def test_images_are_those_of_snells_code_and_rotations_are_classes(place):
   few = omniglot_split("test", path=str(place))
-  assert few.class_ids[:4] == tuple(f"Gurmukhi/character42/rot{turn}" for turn in ("000", "090", "180", "270"))
+  assert few.class_ids[:4] == tuple(f"Gurmukhi/character42/rot{angle}" for angle in ("000", "090", "180", "270"))
   assert (few.classes, few.shape, few.counts.tolist()) == (8, (28, 28, 1), [EACH] * 8)
-  for label, turn in enumerate((0, 90, 180, 270)):
+  for label, angle in enumerate((0, 90, 180, 270)):
     for number in range(EACH):
-      theirs = _drawing(100 + EACH + number).rotate(turn).resize((28, 28))  # load, rotate, resize, 1 - x
+      theirs = _drawing(100 + EACH + number).rotate(angle).resize((28, 28))  # load, rotate, resize, 1 - x
       np.testing.assert_array_equal(few.images[EACH * label + number, ..., 0], 255 * (1 - np.asarray(theirs, np.uint8)))
   assert omniglot_split("test", path=str(place), rotations=False, size=105).images.shape == (6, 105, 105, 1)
 
