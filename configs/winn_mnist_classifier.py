@@ -6,6 +6,9 @@ Command   genjax train --config winn_mnist_classifier:vanilla --config.data.path
           winn_mnist_classifier:vanilla,baseline   and resnet32,baseline: without pseudo-negatives
           winn_mnist_classifier:vanilla,icn        ICN: INN's cross-entropy instead of the Wasserstein loss
           genjax evaluate --workdir runs/mnist --step best
+          genjax study robustness_mnist --config winn_mnist_classifier:vanilla --config.data.path=mnist --seeds 2
+          Tables 2.2 and 2.3, and what f and the confidence detect; --config.metrics.test.split=test[:2000] is quicker.
+          f against another set: --config.metrics.detection.against.name=fashion_mnist, its .path, and .batch=250
 Machine   one GPU or TPU chip, or 2, 4 or 5 of them; for 8 set minibatch, synthesis_batch, synthesis and initial of
           config.system to 120, and capacity to 24120. Hours, not measured: a step is an epoch, then 1,000 chains of up
           to 2,000 moves

@@ -128,11 +128,13 @@ one step that is under way. sample, evaluate and encode only read, also beside a
   genjax study digits
   genjax study digits --seeds 1 --workdir runs/study_digits
   genjax study few_shot_heads --config metaoptnet_cifarfs --config.data.path=CIFAR-FS
+  genjax study mnist --config.data.path=mnist
 
   --workdir     default runs/study_<name>; the same command again does only what is missing
   --seeds       runs of each row, with seeds 0, 1, ...
   --quiet       only the table on the terminal
-  --config      of few_shot_* and memory: the config that their runs share; --config.KEY=VALUE changes it
+  --config      the config that the runs share, another than the study's own; a study that has none says so
+                --config.KEY=VALUE changes it in every run
 
 """,
   "objectives": """genjax objectives [ROW]: every row of the zoo, with its paper, its equation and what it needs.
