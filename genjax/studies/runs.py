@@ -67,8 +67,8 @@ def hours_of(run: Run) -> float:
   rows = [row for row in read_metrics(os.path.join(run.workdir, "metrics.jsonl")) if "clock" in row]
   before = [0, *(row["step"] for row in rows)]
   seconds = [
-    (row["step"] - last) / rate
+    (row["step"] - last) / speed
     for row, last in zip(rows, before, strict=False)
-    if (rate := row["clock"].get("steps_per_second"))
+    if (speed := row["clock"].get("steps_per_second"))
   ]
   return sum(seconds) / 3600
