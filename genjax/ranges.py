@@ -52,7 +52,7 @@ _ROWS: dict[Range, str] = {
     multiplier scale std width widths watchdog_s --seconds""",
   _SHARE: "b1 b2 decay drop dropout ema momentum smoothing",
   _PROBABILITY: "style_mixing",
-  _SEED: "seed anchor_seed choice_seed decoder_seed episode_seed extractor_seed --seed",
+  _SEED: "seed anchor_seed choice_seed decoder_seed episode_seed extractor_seed out_seed --seed",
   _ANY: "above drops high low noise sharpness",
 }
 RANGES = {name: span for span, names in _ROWS.items() for name in names.split()}
