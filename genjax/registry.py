@@ -72,6 +72,7 @@ NETS = {
   "conv_encoder": "genjax.nets.coder:ConvEncoder",
   "conv_decoder": "genjax.nets.coder:ConvDecoder",
   "unet": "genjax.nets.unet:UNet",
+  "dit": "genjax.nets.dit:DiT",
   "patch_critic": "genjax.nets.translator:PatchCritic",
   "gpt": "genjax.nets.gpt:GPT",
 }

@@ -61,7 +61,9 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "metaoptnet_cifarfs": FEW_SHOT,
   "metaoptnet_fc100": FEW_SHOT,
   "vae_digits": words_of("vae_digits", "LIKELIHOODS"),
-  "ddpm_digits": ["", "ddim"],
+  "ddpm_digits": ["", *words_of("ddpm_digits", "WORDS"), "ddim,labels,velocity", "learned,dit"],
+  "ddpm_mnist": ["", "dit,labels", "learned"],
+  "ddpm_cifar10": ["", "cosine", "tiny", "cosine,tiny"],
   "cyclegan_digits": [""],
   "gpt_text": [""],
 }
@@ -75,7 +77,7 @@ STEPS = (  # one of every kind
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in ("stylegan2-stylegan2", "l2-isn-overlap-proj", "biggan")),
   *("metaoptnet_glyphs", "metaoptnet_glyphs:relation"),  # test_few_shot_heads.py has every head
   *(f"metaoptnet_miniimagenet:{words}" for words in ("", "released", "conv4,maml", "r2d2net,r2d2")),
-  *("vae_digits", "ddpm_digits", "cyclegan_digits", "gpt_text"),
+  *("vae_digits", "ddpm_digits:labels,learned", "ddpm_mnist:dit", "cyclegan_digits", "gpt_text"),
 )
 STARTS = (  # other sizes and nets: the state alone
   *(
@@ -94,6 +96,7 @@ STARTS = (  # other sizes and nets: the state alone
   *("gan_mnist:big_gan", "gan_cifar10:mmd_gan", "gan_cifar10:r1,labels"),
   *(f"vitgan_lsun{size}:{w}" for size in (64, 128) for w in ("stylegan2-stylegan2", "biggan", "transgan", "released")),
   *("vitgan_celeba64", "vitgan_lsun64:32,mixer", "metaoptnet_cifarfs", "metaoptnet_fc100:conv4"),
+  *("ddpm_digits", "ddpm_cifar10:cosine,tiny"),
 )
 PARAMETERS = {"winn_celeba": 2_354_177, "metaoptnet_miniimagenet": 12_424_320, "metaoptnet_fc100": 12_424_320}  # thesis
 

@@ -96,13 +96,14 @@ def test_critics_that_say_so_look_at_each_image_alone():
 
 
 def _conditional():
-  """Every net of the registry that takes labels: name, net, input."""
+  """Every net of the registry that takes labels: name, net, what it sees beside them."""
   for name, home in NETS.items():
     if "classes" in load(home).__dataclass_fields__:
-      yield f"critic {name}", load(home)(), IMAGES
+      timed = "time" in inspect.signature(load(home).__call__).parameters
+      yield f"critic {name}", load(home)(), (IMAGES, jnp.zeros(len(IMAGES))) if timed else (IMAGES,)
   for name, home in GENERATORS.items():
     if "classes" in load(home).__dataclass_fields__:
-      yield f"generator {name}", load(home)(IMAGES.shape[1:]), LATENT
+      yield f"generator {name}", load(home)(IMAGES.shape[1:]), (LATENT,)
 
 
 CONDITIONAL = {name: (net, x) for name, net, x in _conditional()}
@@ -112,12 +113,12 @@ CONDITIONAL = {name: (net, x) for name, net, x in _conditional()}
 def test_a_net_is_conditional_where_labels_are_passed_whatever_classes_says(name):
   net, x = CONDITIONAL[name]
   shapes = lambda net, *args: jax.eval_shape(net.init_with_output, KEY, *args)
-  plain, unused = shapes(net, x), shapes(net.clone(classes=3), x)
+  plain, unused = shapes(net, *x), shapes(net.clone(classes=3), *x)
   assert jax.tree.structure(unused) == jax.tree.structure(plain)
   assert jax.tree.leaves(unused) == jax.tree.leaves(plain)
-  labelled = shapes(net.clone(classes=3), x, LABELS)
+  labelled = shapes(net.clone(classes=3), *x, LABELS)
   sizes = [sum(leaf.size for leaf in jax.tree.leaves(one[1]["params"])) for one in (plain, labelled)]
   assert sizes[1] > sizes[0]
   assert jax.tree.map(lambda leaf: leaf.shape, labelled[0]) == jax.tree.map(lambda leaf: leaf.shape, plain[0])
   with pytest.raises(ValueError, match="the net got labels and has classes=None; set its classes"):
-    shapes(net, x, LABELS)
+    shapes(net, *x, LABELS)

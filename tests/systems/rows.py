@@ -53,11 +53,12 @@ class Embedding(nn.Module):
 
 
 class Denoiser(nn.Module):
-  """Noise [B, H, W, C] by the image and the time, with dropout."""
+  """Noise [B, H, W, C] by the image, the time and the label, with dropout."""
 
   @nn.compact
-  def __call__(self, images: Any, time: Any, *, train: bool = False) -> Any:
-    x = nn.Conv(4, (3, 3))(images) + nn.Dense(4)(embedded(time, 4))[:, None, None]
+  def __call__(self, images: Any, time: Any, labels: Any, *, train: bool = False) -> Any:
+    t = nn.Dense(4)(embedded(time, 4)) + nn.Embed(CLASSES + 1, 4)(labels)
+    x = nn.Conv(4, (3, 3))(images) + t[:, None, None]
     return nn.Conv(1, (3, 3))(nn.Dropout(0.1, deterministic=not train)(nn.swish(x)))
 
 
@@ -133,7 +134,8 @@ def _vae() -> Trial:
 
 
 def _ddpm() -> Trial:
-  return Trial(ddpm(Denoiser(), **IMAGES, steps=10, sampler_steps=2, ema=0.9, sample_batch=4), images(8))
+  given = {"steps": 10, "sampler_steps": 2, "conditional": True, "guidance": 1.0, "classes": CLASSES}
+  return Trial(ddpm(Denoiser(), **IMAGES, **given, ema=0.9, sample_batch=4), images(8))
 
 
 def _cyclegan() -> Trial:
