@@ -60,6 +60,8 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "metaoptnet_tieredimagenet": FEW_SHOT,
   "metaoptnet_cifarfs": FEW_SHOT,
   "metaoptnet_fc100": FEW_SHOT,
+  "autoencoder_digits": ["", *words_of("autoencoder_digits", "KINDS"), "conv,denoising"],
+  "tangent_digits": [""],
   "vae_digits": words_of("vae_digits", "LIKELIHOODS"),
   "ddpm_digits": ["", *words_of("ddpm_digits", "WORDS"), "ddim,labels,velocity", "learned,dit"],
   "ddpm_mnist": ["", "dit,labels", "learned"],
@@ -77,7 +79,8 @@ STEPS = (  # one of every kind
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in ("stylegan2-stylegan2", "l2-isn-overlap-proj", "biggan")),
   *("metaoptnet_glyphs", "metaoptnet_glyphs:relation"),  # test_few_shot_heads.py has every head
   *(f"metaoptnet_miniimagenet:{words}" for words in ("", "released", "conv4,maml", "r2d2net,r2d2")),
-  *("vae_digits", "ddpm_digits:labels,learned", "ddpm_mnist:dit", "cyclegan_digits", "gpt_text"),
+  *("autoencoder_digits:conv,contractive", "tangent_digits", "vae_digits"),
+  *("ddpm_digits:labels,learned", "ddpm_mnist:dit", "cyclegan_digits", "gpt_text"),
 )
 STARTS = (  # other sizes and nets: the state alone
   *(

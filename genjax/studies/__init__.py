@@ -36,6 +36,8 @@ STUDIES = {
   ),
   "vitgan_gradients": Study(f"{_VITGAN}:gradients", 3, "figure 3.4 on digits: gradients of R1, SN and L2 + ISN"),
   "memory": Study(f"{_VITGAN}:memory", 1, "time and memory of a step, with and without bCR and remat"),
+  "tangents": Study("genjax.studies.tangents:tangents", 3, "tangents of autoencoders, and a classifier that uses them"),
+  "sensing": Study("genjax.studies.sensing:sensing", 1, "images from few measurements, by a generator and by Lasso"),
   "few_shot_heads": Study(f"{_FEW_SHOT}:heads", 3, "Table 4.3: heads on one embedding, accuracy and time"),
   "few_shot_omniglot": Study(f"{_FEW_SHOT}:omniglot", 1, "Omniglot: seven heads, 5 and 20 ways, 1 and 5 shots"),
   "few_shot_svm": Study(f"{_FEW_SHOT}:sweep", 1, "what decides how good the SVM is: C, scale, shots, features"),

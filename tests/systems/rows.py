@@ -24,6 +24,7 @@ from genjax.objectives.zoo import least_squares
 from genjax.ops import langevin
 from genjax.systems import heads
 from genjax.systems.adagan import adagan
+from genjax.systems.autoencoder import autoencoder
 from genjax.systems.cyclegan import cyclegan
 from genjax.systems.d2gan import d2gan
 from genjax.systems.ddpm import ddpm
@@ -32,6 +33,7 @@ from genjax.systems.gpt import gpt
 from genjax.systems.maml import maml
 from genjax.systems.metaoptnet import metaoptnet
 from genjax.systems.optimizers import sgd
+from genjax.systems.tangent_prop import tangent_prop
 from genjax.systems.vae import vae
 from genjax.systems.winn import winn
 from genjax.systems.winn_classifier import winn_classifier
@@ -128,6 +130,17 @@ def _maml() -> Trial:
   return Trial(maml(Embedding(), **IMAGES, ways=WAYS, inner_steps=1, evaluate_steps=1), episodes())
 
 
+def _autoencoder() -> Trial:
+  coder = (ConvEncoder((4,), features=4), ConvDecoder(SHAPE, (4,)))
+  return Trial(autoencoder(*coder, **IMAGES, code=2, noise=0.1, masked=0.1, contraction=0.1, ema=0.9), images(8))
+
+
+def _tangent_prop() -> Trial:
+  encode = lambda x: jnp.tanh(x.reshape(len(x), -1) @ (jnp.arange(32.0).reshape(16, 2) / 50 - 0.3))
+  own = {"classes": CLASSES, "directions": 1, "ema": 0.9}
+  return Trial(tangent_prop(ConvNet(((4,),), dropout=0.1), encode, **IMAGES, **own), images(8))
+
+
 def _vae() -> Trial:
   coder = (ConvEncoder((4,), features=4), ConvDecoder(SHAPE, (4,)))
   return Trial(vae(*coder, **IMAGES, latent=2, ema=0.9), images(8))
@@ -160,6 +173,8 @@ ROWS: Mapping[str, Callable[[], Trial]] = {
   "adagan": _adagan,
   "metaoptnet": _metaoptnet,
   "maml": _maml,
+  "autoencoder": _autoencoder,
+  "tangent_prop": _tangent_prop,
   "vae": _vae,
   "ddpm": _ddpm,
   "cyclegan": _cyclegan,
