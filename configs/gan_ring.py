@@ -36,9 +36,8 @@ def get_config(arg: str = "wgan_gp") -> ConfigDict:
   needs, kind = ROWS[arg].needs, ROWS[arg].critic
   critic_steps = needs["critic_steps"]
   steps = min(CRITIC_UPDATES // critic_steps, MOST_STEPS)
-  config = load_config(
-    f"gan_digits:{arg}"
-  )  # all but what follows; of ebgan's margin of 0.2: a code of nothing has an error of 0.3
+  # All but what follows. Of ebgan's margin, 0.2: a code of nothing has an error of 0.3.
+  config = load_config(f"gan_digits:{arg}")
   config.data = {"name": "ring", "batch": PART * critic_steps}
 
   config.generator = {"name": "mlp", "widths": WIDTHS, "activation": "relu", "bounded": False}
