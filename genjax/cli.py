@@ -1,6 +1,6 @@
 """The `genjax` command: reads a command line into a Request, and runs it. Reading it imports no JAX.
 
-Checked  tests/test_cli.py, tests/test_run.py
+Checked  tests/test_cli.py, tests/test_run.py, tests/test_run_mistakes.py
 """
 
 import contextlib

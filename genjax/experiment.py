@@ -1,6 +1,6 @@
 """Makes the objects that a config names (data, system, metrics), and opens the trained state of a workdir.
 
-Checked  tests/test_run.py
+Checked  tests/test_run.py, test_run_own.py
 """
 
 import os

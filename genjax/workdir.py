@@ -3,7 +3,7 @@
     config.json      the config, with the number of this layout
     continued.json   keys that `--continue` changed, with the step at which it did
 
-Checked  tests/test_run.py
+Checked  tests/test_workdir.py, test_run.py
 """
 
 import fnmatch

@@ -9,7 +9,7 @@ Departs  Without a stream "noise" the noise is fixed: it is drawn from the layer
          all runs; the published nets keep it as a buffer. Training passes the stream or not, as its system decides: it
          is no train mode.
 Shapes   x [B, H, W, I], w [B, W] -> [B, H, W, O], or [B, 2H, 2W, O] with `up`.
-Checked  tests/nets/test_stylegan2.py: a kernel for each image, in numpy.
+Checked  tests/nets/test_modulated.py: a kernel for each image, in numpy.
 """
 
 import flax.linen as nn

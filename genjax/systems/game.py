@@ -10,7 +10,7 @@ move from the same point: (("there", "back"), 1).
 Papers   GAN  Goodfellow et al. 2014, arXiv:1406.2661; how players move: see updates.py
 Departs  Parts of one batch take the place of batches drawn for each update.
 Shapes   B examples a step, B / k in a part. Variables are flax's: {"params": ..., other collections}.
-Checked  tests/systems/test_game.py, test_gan.py, test_updates.py
+Checked  tests/systems/test_game.py, test_gan_algorithm.py, test_gan_collections.py, test_updates.py
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -17,7 +17,8 @@ Departs  One `step` is one update of the generator. Algorithm 1 draws n_critic b
 Shapes   B images a step = critic_steps * m; latent [m, Z]. m is a multiple of the devices. critic: images [m, H, W, C]
          -> (logits [m], aux); generator: latents [m, Z] -> images. A conditional GAN gives both labels [m] as well.
          Collections other than "params" (batch statistics, spectral vectors) change in the updates of their own net.
-Checked  tests/systems/test_gan.py, test_gan_together.py, test_updates.py and tests/systems/contract.py.
+Checked  tests/systems/test_gan.py, test_gan_algorithm.py, test_gan_augment.py, test_gan_collections.py,
+         test_gan_refusals.py, test_gan_together.py, test_updates.py and tests/systems/contract.py.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Passes over the minibatches of a step: the update loop that WINN and the supervised WINN share.
 
-Checked  tests/systems/test_winn.py, test_winn_classifier.py
+Checked  tests/systems/test_winn_classification.py, test_winn_classifier_loss.py
 """
 
 from collections.abc import Callable, Sequence

@@ -15,7 +15,8 @@ Departs  One `step` is one iteration of Algorithm 1: classification, then synthe
          code: no dropout), by a key of each update, or of each chain and move; never where f is measured.
 Shapes   n positives a step, m a minibatch (m positives and m pseudo-negatives), r new pseudo-negatives a step; m
          divides n, r, the capacity, and is a multiple of the devices. Position j of a minibatch uses pool slot j.
-Checked  tests/systems/test_winn.py, test_winn_cascade.py and contract.py.
+Checked  tests/systems/test_winn.py, test_winn_classification.py, test_winn_refusals.py, test_winn_cascade.py and
+         contract.py.
 """
 
 import math

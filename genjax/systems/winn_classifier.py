@@ -17,7 +17,8 @@ Departs  One `step` is `passes` over the batch in minibatches, then synthesis. R
 Shapes   n positives a step, m a minibatch, K classes; r new pseudo-negatives of each class a step. m divides n, r, the
          initial number and the capacity (both of one class), and is a multiple of the devices. Net: images -> (f [B],
          aux) with aux["class_logits"] [B, K].
-Checked  tests/systems/test_winn_classifier.py and tests/systems/contract.py.
+Checked  tests/systems/test_winn_classifier.py, test_winn_classifier_loss.py, test_winn_classifier_refusals.py and
+         tests/systems/contract.py.
 """
 
 import math

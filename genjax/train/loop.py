@@ -13,7 +13,8 @@ never ahead of the log, and whatever a killed run wrote after its last checkpoin
 checkpoint, and chosen by the values in the log.
 
 Shapes   K steps a call, B batch over P processes. data.batch(step): {name: numpy [B / P, ...]}.
-Checked  tests/train/test_loop.py, test_longer_runs.py, test_best.py, test_loop_processes.py
+Checked  tests/train/test_loop.py, test_resume.py, test_signals.py, test_loop_refusals.py, test_longer_runs.py,
+         test_best.py, test_loop_processes.py
 """
 
 import signal

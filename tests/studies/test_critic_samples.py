@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from test_run import SMALL
+from small_config import SMALL
 
 from genjax.studies.critic_samples import both, critic_samples, table
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from test_run import SMALL
+from small_config import SMALL
 
 from genjax import studies
 from genjax.cli import main, parse
