@@ -39,7 +39,7 @@ _ROWS: dict[Range, str] = {
     chosen_at chunk code component_steps components critic_steps decay_steps degree depth depths episodes
     evaluate_steps factors features group groups growth head_classes heads hidden importance_samples initial
     directions inner_steps interval iterations kernel latent layers length minibatch mixture_critic_steps most
-    neighbours passes patch patches path_interval points splits subset_size subsets
+    neighbours passes patch patches path_interval points splits subset_size subsets codes first_kernel levels
     processes queries queues r1_interval ramp ratio sample_batch sampler_steps shape shared shots size
     starts stages stem steps strides synthesis_batch units vocabulary ways classes target_shape
     steps_per_call log_every checkpoint_every keep --n --interpolate --seeds""",

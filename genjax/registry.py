@@ -25,6 +25,7 @@ SYSTEMS = {
   "ddpm": "genjax.systems.ddpm:ddpm",
   "cyclegan": "genjax.systems.cyclegan:cyclegan",
   "gpt": "genjax.systems.gpt:gpt",
+  "pixelcnn": "genjax.systems.pixelcnn:pixelcnn",
 }
 DATA = {
   "digits": "genjax.data.images:digits",
@@ -74,6 +75,10 @@ NETS = {
   "unet": "genjax.nets.unet:UNet",
   "patch_critic": "genjax.nets.translator:PatchCritic",
   "gpt": "genjax.nets.gpt:GPT",
+  "pixelcnn": "genjax.nets.pixelcnn:PixelCNN",
+  "gated_pixelcnn": "genjax.nets.pixelcnn:GatedPixelCNN",
+  "row_lstm": "genjax.nets.pixelrnn:RowLSTM",
+  "diagonal_bilstm": "genjax.nets.pixelrnn:DiagonalBiLSTM",
 }
 GENERATORS = {
   "dcgan": "genjax.nets.dcgan:DCGANGenerator",

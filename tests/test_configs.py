@@ -64,6 +64,8 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "ddpm_digits": ["", "ddim"],
   "cyclegan_digits": [""],
   "gpt_text": [""],
+  "pixelcnn_digits": words_of("pixelcnn_digits", "NETS"),
+  "pixelcnn_mnist": words_of("pixelcnn_mnist", "NETS"),
 }
 STEPS = (  # one of every kind
   *("winn_digits", "winn_digits:cascade", "winn_digits:inn", "winn_texture:brick", "winn_cifar10", "winn_celeba"),
@@ -75,7 +77,7 @@ STEPS = (  # one of every kind
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in ("stylegan2-stylegan2", "l2-isn-overlap-proj", "biggan")),
   *("metaoptnet_glyphs", "metaoptnet_glyphs:relation"),  # test_few_shot_heads.py has every head
   *(f"metaoptnet_miniimagenet:{words}" for words in ("", "released", "conv4,maml", "r2d2net,r2d2")),
-  *("vae_digits", "ddpm_digits", "cyclegan_digits", "gpt_text"),
+  *("vae_digits", "ddpm_digits", "cyclegan_digits", "gpt_text", "pixelcnn_digits"),
 )
 STARTS = (  # other sizes and nets: the state alone
   *(
@@ -92,6 +94,7 @@ STARTS = (  # other sizes and nets: the state alone
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in words_of("vitgan_cifar10", "NETS")[1::2]),
   *("vitgan_mnist", "vitgan_mnist:stylegan2-stylegan2", "few_shot_omniglot", "few_shot_omniglot:maml,20way"),
   *("gan_mnist:big_gan", "gan_cifar10:mmd_gan", "gan_cifar10:r1,labels"),
+  *("pixelcnn_mnist", "pixelcnn_digits:plain", "pixelcnn_digits:row", "pixelcnn_digits:diagonal"),
   *(f"vitgan_lsun{size}:{w}" for size in (64, 128) for w in ("stylegan2-stylegan2", "biggan", "transgan", "released")),
   *("vitgan_celeba64", "vitgan_lsun64:32,mixer", "metaoptnet_cifarfs", "metaoptnet_fc100:conv4"),
 )

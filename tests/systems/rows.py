@@ -18,6 +18,7 @@ from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
 from genjax.nets.gpt import GPT
 from genjax.nets.mlp import MLPCritic, MLPGenerator
 from genjax.nets.noise import decoder
+from genjax.nets.pixelcnn import GatedPixelCNN
 from genjax.nets.translator import PatchCritic
 from genjax.nets.unet import embedded
 from genjax.objectives.zoo import least_squares
@@ -32,6 +33,7 @@ from genjax.systems.gpt import gpt
 from genjax.systems.maml import maml
 from genjax.systems.metaoptnet import metaoptnet
 from genjax.systems.optimizers import sgd
+from genjax.systems.pixelcnn import pixelcnn
 from genjax.systems.vae import vae
 from genjax.systems.winn import winn
 from genjax.systems.winn_classifier import winn_classifier
@@ -150,6 +152,11 @@ def _gpt() -> Trial:
   return Trial(gpt(net, vocabulary=5, length=6, optimizer=OPTIMIZER, ema=0.9), tokens)
 
 
+def _pixelcnn() -> Trial:
+  net = GatedPixelCNN(SHAPE, width=4, layers=2, first_kernel=3, hidden=4, dropout=0.1)
+  return Trial(pixelcnn(net, **IMAGES, likelihood="bernoulli", ema=0.9, sample_batch=4), images(8))
+
+
 ROWS: Mapping[str, Callable[[], Trial]] = {
   "winn": _winn,
   "winn_classifier": _winn_classifier,
@@ -162,4 +169,5 @@ ROWS: Mapping[str, Callable[[], Trial]] = {
   "ddpm": _ddpm,
   "cyclegan": _cyclegan,
   "gpt": _gpt,
+  "pixelcnn": _pixelcnn,
 }
