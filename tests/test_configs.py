@@ -64,6 +64,8 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "ddpm_digits": ["", "ddim"],
   "cyclegan_digits": [""],
   "gpt_text": [""],
+  "vqvae_digits": [""],
+  "maskgit_digits": [""],
   "pixelcnn_digits": words_of("pixelcnn_digits", "NETS"),
   "pixelcnn_mnist": words_of("pixelcnn_mnist", "NETS"),
 }
@@ -77,7 +79,7 @@ STEPS = (  # one of every kind
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in ("stylegan2-stylegan2", "l2-isn-overlap-proj", "biggan")),
   *("metaoptnet_glyphs", "metaoptnet_glyphs:relation"),  # test_few_shot_heads.py has every head
   *(f"metaoptnet_miniimagenet:{words}" for words in ("", "released", "conv4,maml", "r2d2net,r2d2")),
-  *("vae_digits", "ddpm_digits", "cyclegan_digits", "gpt_text", "pixelcnn_digits"),
+  *("vae_digits", "ddpm_digits", "cyclegan_digits", "gpt_text", "pixelcnn_digits", "vqvae_digits", "maskgit_digits"),
 )
 STARTS = (  # other sizes and nets: the state alone
   *(

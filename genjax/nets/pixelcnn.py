@@ -159,7 +159,7 @@ def gated(x: Array) -> Array:
 
 
 def halves(*kernels: int) -> list[int]:
-  """Half of each side, rounded down. Raises ValueError for an even one."""
-  if even := [kernel for kernel in kernels if kernel % 2 == 0]:
-    raise ValueError(f"kernel {even[0]}; masked convolutions have a middle: use an odd number")
+  """Half of each side, rounded down. Raises ValueError for an even one, and for 1."""
+  if wrong := [kernel for kernel in kernels if kernel % 2 == 0 or kernel < 3]:
+    raise ValueError(f"kernel {wrong[0]}; a masked convolution has a middle and pixels beside it: use 3, 5, 7 ...")
   return [kernel // 2 for kernel in kernels]

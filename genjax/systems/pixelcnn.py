@@ -5,6 +5,8 @@ Papers   PixelRNN, PixelCNN  van den Oord, Kalchbrenner & Kavukcuoglu 2016, arXi
          PixelCNN++          Salimans et al. 2017, arXiv:1701.05517: likelihood "logistic_mixture"
 Departs  Adam in place of RMSProp. A pixel that no net has seen yet is zero, grey, as is what lies beside the image.
          "bernoulli": grey images are binarised here, see ops/levels.py; black and white ones stay as they are.
+         Samples are the same bits with the cache and without, unless a draw falls between two levels within rounding:
+         a pass of one pixel sums the same products in another order.
 Shapes   batch {"image": [B, H, W, C] float32 in [-1, 1]}. net: images -> features [B, H, W, D] of what is before each
          pixel, by masks of channels; with `cache` also (images, at=(row, column)) -> [B, D] by the collection "cache",
          and where the net has it `row` before each row: nets/pixelcnn.py, nets/pixelrnn.py.

@@ -1,0 +1,96 @@
+"""MaskGIT: its schedule, its masks, its decoding, and that it learns which tokens go together."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.nets.bidirectional import BidirectionalTransformer
+from genjax.nets.grid_coder import GridDecoder, GridEncoder
+from genjax.systems.maskgit import filled, maskgit, random_mask, schedule
+from genjax.systems.optimizers import adam
+from tests.systems.learning import digits, learned
+
+CODES, LENGTH = 5, 12
+CODER = (GridEncoder((16,), 1), GridDecoder((8, 8, 1), (16,), 1))
+
+
+@pytest.mark.parametrize(("steps", "length"), [(1, 16), (8, 16), (8, 256), (12, 256), (16, 16), (7, 9)])
+def test_the_schedule_begins_with_all_masks_ends_with_none_and_falls_along_the_cosine(steps, length):
+  counts = np.array(schedule(steps, length))
+  assert (counts[0], counts[-1], len(counts)) == (length, 0, steps + 1)
+  assert (np.diff(counts) < 0).all()
+  cosine = np.floor(np.cos(np.pi / 2 * np.arange(steps + 1) / steps) * length)
+  if length >= 16 * steps:
+    np.testing.assert_array_equal(counts[1:-1], cosine[1:-1])
+  if steps == length:
+    np.testing.assert_array_equal(counts, np.arange(length, -1, -1))
+
+
+def test_more_steps_than_tokens_are_refused():
+  with pytest.raises(ValueError, match="sampler_steps 17 for 16 tokens; use at most as many"):
+    schedule(17, 16)
+
+
+def test_every_step_masks_as_many_as_the_schedule_says_and_only_what_was_masked():
+  """The logits depend on all tokens, so that nothing is settled by chance."""
+  counts = schedule(5, LENGTH)
+  table = jax.random.normal(jax.random.key(0), (CODES + 1, LENGTH, CODES))
+  predict = lambda tokens: table[tokens[:, ::-1], jnp.arange(LENGTH)[None]]
+  trace = np.asarray(jax.jit(lambda key: filled(key, predict, 30, counts, CODES, 2.0))(jax.random.key(1)))
+  before = np.concatenate([np.full((1, 30, LENGTH), CODES), trace[:-1]])
+  np.testing.assert_array_equal((trace == CODES).sum(2), np.repeat(np.array(counts[1:])[:, None], 30, 1))
+  settled = before != CODES
+  np.testing.assert_array_equal(trace[settled], before[settled])
+  assert trace.min() >= 0
+  assert len(np.unique(trace[0] == CODES, axis=0)) > 10  # which are settled first is not fixed
+
+
+def test_without_noise_the_tokens_that_were_drawn_with_most_confidence_are_settled():
+  sure = jnp.where(jnp.arange(LENGTH) < 4, 50.0, 0.0)  # of the first four places, code 0
+  logits = jnp.zeros((LENGTH, CODES)).at[:, 0].set(sure)
+  predict = lambda tokens: jnp.broadcast_to(logits, (*tokens.shape, CODES))
+  first = filled(jax.random.key(0), predict, 8, (LENGTH, LENGTH - 4, 0), CODES, 0.0)[0]
+  np.testing.assert_array_equal(first, np.where(np.arange(LENGTH) < 4, 0, CODES)[None].repeat(8, 0))
+
+
+def test_in_one_step_tokens_are_drawn_by_their_probabilities():
+  logits = jnp.log(jnp.array([0.5, 0.2, 0.15, 0.1, 0.05]))
+  predict = lambda tokens: jnp.broadcast_to(logits, (*tokens.shape, CODES))
+  drawn = filled(jax.random.key(0), predict, 500, (LENGTH, 0), CODES, 4.5)[-1]
+  shares = np.bincount(np.asarray(drawn).ravel(), minlength=CODES) / drawn.size
+  np.testing.assert_allclose(shares, np.exp(logits), atol=4 * 0.5 / drawn.size**0.5)
+
+
+def test_training_masks_a_share_of_the_tokens_that_is_the_cosine_of_a_uniform_number():
+  masked = np.asarray(random_mask(jax.random.key(0), 4000, LENGTH))
+  counts = masked.sum(1)
+  assert (counts.min(), counts.max()) == (1, LENGTH)
+  share = lambda m: (2 / np.pi) * (np.arccos((m - 1) / LENGTH) - np.arccos(m / LENGTH))
+  wanted = share(np.arange(1, LENGTH + 1))
+  np.testing.assert_allclose(np.bincount(counts)[1:] / 4000, wanted, atol=4 * 0.5 / 4000**0.5)
+  np.testing.assert_allclose(masked.mean(0), counts.mean() / LENGTH, atol=4 * 0.5 / 4000**0.5)
+
+
+def test_digits_are_made_of_tokens_that_go_together():
+  """Masked tokens are foreseen better than by how often each code occurs at its place; samples are like digits."""
+  train, test = digits()
+  net = BidirectionalTransformer(32, 2, 2, dropout=0.0)
+  settings = {"codes": 16, "latent": 8, "decay": 0.95, "smoothing": 0.0, "temperature": 1.0}
+  made = maskgit(net, *CODER, shape=(8, 8, 1), **settings, optimizer=adam(learning_rate=3e-3))
+  state = learned(made, {"image": train}, batch=32, steps=250)
+  tokens = np.asarray(jax.jit(made.views["encode"])(state, test)).reshape(len(test), -1)
+  counts = np.stack([np.bincount(column, minlength=16) for column in tokens.T]) / len(tokens)
+  by_place = -np.where(counts > 0, counts * np.log(np.maximum(counts, 1e-9)), 0).sum(1).mean()
+  step = jax.jit(made.step)
+  nats = np.mean([step(jax.random.key(i), state, {"image": test})[1]["token_nats"] for i in range(5)])
+  assert nats < 0.9 * by_place
+  drawn = jax.jit(made.views["sample"], static_argnums=2)(jax.random.key(0), state, 200)
+  apart = lambda images: np.abs(images.mean(0) - test.mean(0)).mean()
+  assert apart(drawn) < 0.5 * np.abs(test.mean(0) - test.mean()).mean()
+
+
+def test_more_steps_than_the_images_have_tokens_are_refused_before_anything_is_compiled():
+  made = maskgit(BidirectionalTransformer(8, 1, 2), *CODER, shape=(8, 8, 1), sampler_steps=20)
+  with pytest.raises(ValueError, match="sampler_steps 20 for 16 tokens"):
+    jax.eval_shape(made.init, jax.random.key(0), {"image": jnp.zeros((2, 8, 8, 1))})
