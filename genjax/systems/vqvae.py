@@ -3,7 +3,8 @@
 Papers   VQ-VAE   van den Oord, Vinyals & Kavukcuoglu 2017, arXiv:1711.00937: eq 1-3, codes by appendix A.1's averages
          restart  Jukebox, Dhariwal et al. 2020, arXiv:2005.00341, section 3.1: a code that is hardly used becomes a
                   random feature of the batch
-Departs  Codes begin as random features of the first batch; shares of the tokens are averaged in place of counts. Means over pixels and features, where the paper sums.
+Departs  Codes begin as random features of the first batch. Shares of the tokens are averaged in place of their counts.
+         The loss has means over pixels and features, where the paper sums.
 Shapes   batch {"image": [B, H, W, C] float32 in [-1, 1]}. encoder: images -> features [B, h, w, F], of which the
          features to round [B, h, w, D] are linear; decoder: codes [B, h, w, D] -> means of pixels [B, H, W, C].
          tokens [B, h, w] int32 in 0 ... K - 1.
