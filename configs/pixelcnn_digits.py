@@ -29,7 +29,7 @@ def get_config(arg: str = "gated") -> ConfigDict:
   config.optimizer = {"name": "adam", "learning_rate": 2e-3, "schedule": "cosine", "clip_norm": 1.0}
   config.system = {"name": "pixelcnn", "likelihood": "categorical", "levels": 17, "cache": True, "ema": 0.995}
   config.train = {
-    "steps": 3000,
+    "steps": 2000,
     "steps_per_call": 20,
     "log_every": 20,
     "checkpoint_every": 1000,

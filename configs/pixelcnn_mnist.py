@@ -17,14 +17,14 @@ Paper     nats an image of the test split, static binarisation: PixelCNN 81.30, 
 from ml_collections import ConfigDict
 
 NETS = {"gated": "gated_pixelcnn", "plain": "pixelcnn", "row": "row_lstm", "diagonal": "diagonal_bilstm"}
-SIZES = {"width": 32, "layers": 8, "first_kernel": 7, "hidden": 64, "dtype": "float32"}
+SIZES = {"width": 32, "layers": 10, "first_kernel": 7, "hidden": 64, "dtype": "float32"}
 
 
 def get_config(arg: str = "gated") -> ConfigDict:
   if arg not in NETS:
     raise ValueError(f"pixelcnn_mnist takes {', '.join(NETS)} or nothing")
   config = ConfigDict({"seed": 0})
-  config.data = {"name": "mnist", "batch": 64}
+  config.data = {"name": "mnist", "batch": 32}
 
   config.net = {"name": NETS[arg], **SIZES}
   config.optimizer = {"name": "adam", "learning_rate": 1e-3, "schedule": "cosine", "clip_norm": 1.0}

@@ -6,6 +6,9 @@ Departs  States before the image are zeros. Gates have one bias, that of the inp
          The Diagonal BiLSTM's state-to-state product has no bias, so that places beside the image stay at zero.
          The Row LSTM's context is a triangle above the pixel, as in the paper (figure 4), whatever the depth: of the
          row r above, no more than `first_kernel` // 2 + (r - 1) (`kernel` // 2) pixels to the right.
+         The Diagonal BiLSTM, as published, has one blind spot: the last pixel of the row above (of its channels the
+         last) where it is more than `first_kernel` // 2 to the right. No feature of that row holds it, so the state
+         from the right does not bring it.
 Shapes   as in pixelcnn.py. Skewed [B, H, W + H - 1, D]: row i is moved to the right by i, so that the left and the
          upper neighbour are both in the column before.
 Checked  tests/nets/test_pixel_nets.py: who sees whom, by gradients; one pixel a pass against the whole pass

@@ -46,6 +46,5 @@ def binarised(key: Array | None, images: Array) -> Array:
 def _own_keys(images: Array) -> Array:
   """A key of each image [B], a hash of its 8-bit pixels."""
   flat = to_uint8(images).reshape(len(images), -1).astype(jnp.uint32)
-  with np.errstate(over="ignore"):
-    powers = np.cumprod(np.full(flat.shape[1], _MIX, np.uint32), dtype=np.uint32)
+  powers = np.cumprod(np.full(flat.shape[1], _MIX, np.uint32), dtype=np.uint32)
   return jax.vmap(jax.random.key)((flat + 1) @ jnp.asarray(powers))

@@ -194,8 +194,9 @@ def empty(net: Pixels, variables: Variables, images: Array) -> Any:
   """What a net remembers before the first pixel: zeros."""
 
   def kept(variables: Variables, images: Array) -> Any:
-    _, memory = net.apply(variables, images, 0, method="row", mutable=["cache"])
-    return net.apply({**variables, **memory}, images, at=(0, 0), mutable=["cache"])[1]["cache"]
+    first = jnp.int32(0)
+    _, memory = net.apply(variables, images, first, method="row", mutable=["cache"])
+    return net.apply({**variables, **memory}, images, at=(first, first), mutable=["cache"])[1]["cache"]
 
   return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(kept, variables, images))
 
