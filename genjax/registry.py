@@ -27,6 +27,9 @@ SYSTEMS = {
   "ddpm": "genjax.systems.ddpm:ddpm",
   "cyclegan": "genjax.systems.cyclegan:cyclegan",
   "gpt": "genjax.systems.gpt:gpt",
+  "pixelcnn": "genjax.systems.pixelcnn:pixelcnn",
+  "vqvae": "genjax.systems.vqvae:vqvae",
+  "maskgit": "genjax.systems.maskgit:maskgit",
 }
 DATA = {
   "digits": "genjax.data.images:digits",
@@ -79,6 +82,13 @@ NETS = {
   "dit": "genjax.nets.dit:DiT",
   "patch_critic": "genjax.nets.translator:PatchCritic",
   "gpt": "genjax.nets.gpt:GPT",
+  "pixelcnn": "genjax.nets.pixelcnn:PixelCNN",
+  "gated_pixelcnn": "genjax.nets.pixelcnn:GatedPixelCNN",
+  "row_lstm": "genjax.nets.pixelrnn:RowLSTM",
+  "diagonal_bilstm": "genjax.nets.pixelrnn:DiagonalBiLSTM",
+  "grid_encoder": "genjax.nets.grid_coder:GridEncoder",
+  "grid_decoder": "genjax.nets.grid_coder:GridDecoder",
+  "bidirectional": "genjax.nets.bidirectional:BidirectionalTransformer",
 }
 GENERATORS = {
   "dcgan": "genjax.nets.dcgan:DCGANGenerator",

@@ -68,6 +68,10 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "ddpm_cifar10": ["", "cosine", "tiny", "cosine,tiny"],
   "cyclegan_digits": [""],
   "gpt_text": [""],
+  "vqvae_digits": [""],
+  "maskgit_digits": [""],
+  "pixelcnn_digits": words_of("pixelcnn_digits", "NETS"),
+  "pixelcnn_mnist": words_of("pixelcnn_mnist", "NETS"),
 }
 STEPS = (  # one of every kind
   *("winn_digits", "winn_digits:cascade", "winn_digits:inn", "winn_texture:brick", "winn_cifar10", "winn_celeba"),
@@ -81,6 +85,7 @@ STEPS = (  # one of every kind
   *(f"metaoptnet_miniimagenet:{words}" for words in ("", "released", "conv4,maml", "r2d2net,r2d2")),
   *("autoencoder_digits:conv,contractive", "tangent_digits", "vae_digits"),
   *("ddpm_digits:labels,learned", "ddpm_mnist:dit", "cyclegan_digits", "gpt_text"),
+  *("pixelcnn_digits", "vqvae_digits", "maskgit_digits"),
 )
 STARTS = (  # other sizes and nets: the state alone
   *(
@@ -97,6 +102,7 @@ STARTS = (  # other sizes and nets: the state alone
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in words_of("vitgan_cifar10", "NETS")[1::2]),
   *("vitgan_mnist", "vitgan_mnist:stylegan2-stylegan2", "few_shot_omniglot", "few_shot_omniglot:maml,20way"),
   *("gan_mnist:big_gan", "gan_cifar10:mmd_gan", "gan_cifar10:r1,labels"),
+  *("pixelcnn_mnist", "pixelcnn_digits:plain", "pixelcnn_digits:row", "pixelcnn_digits:diagonal"),
   *(f"vitgan_lsun{size}:{w}" for size in (64, 128) for w in ("stylegan2-stylegan2", "biggan", "transgan", "released")),
   *("vitgan_celeba64", "vitgan_lsun64:32,mixer", "metaoptnet_cifarfs", "metaoptnet_fc100:conv4"),
   *("ddpm_digits", "ddpm_cifar10:cosine,tiny"),

@@ -12,12 +12,15 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from genjax.nets.bidirectional import BidirectionalTransformer
 from genjax.nets.coder import ConvDecoder, ConvEncoder
 from genjax.nets.convnet import ConvNet
 from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
 from genjax.nets.gpt import GPT
+from genjax.nets.grid_coder import GridDecoder, GridEncoder
 from genjax.nets.mlp import MLPCritic, MLPGenerator
 from genjax.nets.noise import decoder
+from genjax.nets.pixelcnn import GatedPixelCNN
 from genjax.nets.translator import PatchCritic
 from genjax.nets.unet import embedded
 from genjax.objectives.zoo import least_squares
@@ -31,10 +34,13 @@ from genjax.systems.ddpm import ddpm
 from genjax.systems.gan import gan
 from genjax.systems.gpt import gpt
 from genjax.systems.maml import maml
+from genjax.systems.maskgit import maskgit
 from genjax.systems.metaoptnet import metaoptnet
 from genjax.systems.optimizers import sgd
+from genjax.systems.pixelcnn import pixelcnn
 from genjax.systems.tangent_prop import tangent_prop
 from genjax.systems.vae import vae
+from genjax.systems.vqvae import vqvae
 from genjax.systems.winn import winn
 from genjax.systems.winn_classifier import winn_classifier
 from tests.systems.contract import Trial
@@ -165,6 +171,23 @@ def _gpt() -> Trial:
   return Trial(gpt(net, vocabulary=5, length=6, optimizer=OPTIMIZER, ema=0.9), tokens)
 
 
+def _pixelcnn() -> Trial:
+  net = GatedPixelCNN(SHAPE, width=4, layers=2, first_kernel=3, hidden=4, dropout=0.1)
+  return Trial(pixelcnn(net, **IMAGES, likelihood="bernoulli", ema=0.9, sample_batch=4), images(8))
+
+
+GRID_CODER = (GridEncoder((4,), 1), GridDecoder(SHAPE, (4,), 1))
+
+
+def _vqvae() -> Trial:
+  return Trial(vqvae(*GRID_CODER, **IMAGES, codes=5, latent=2, ema=0.9), images(8))
+
+
+def _maskgit() -> Trial:
+  net, book = BidirectionalTransformer(8, 1, 2), {"codes": 7, "latent": 2}
+  return Trial(maskgit(net, *GRID_CODER, **IMAGES, **book, sampler_steps=2, ema=0.9), images(8))
+
+
 ROWS: Mapping[str, Callable[[], Trial]] = {
   "winn": _winn,
   "winn_classifier": _winn_classifier,
@@ -179,4 +202,7 @@ ROWS: Mapping[str, Callable[[], Trial]] = {
   "ddpm": _ddpm,
   "cyclegan": _cyclegan,
   "gpt": _gpt,
+  "pixelcnn": _pixelcnn,
+  "vqvae": _vqvae,
+  "maskgit": _maskgit,
 }
