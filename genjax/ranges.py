@@ -38,9 +38,9 @@ _ROWS: dict[Range, str] = {
     accumulate ascent_steps base batch block blocks candidates capacity cascade_steps cascades channels
     chosen_at chunk code component_steps components critic_steps decay_steps degree depth depths episodes
     evaluate_steps factors features group groups growth head_classes heads hidden importance_samples initial
-    directions inner_steps interval iterations kernel latent layers length minibatch mixture_critic_steps most
+    directions inner_steps interval iterations kernel latent layers length levels minibatch mixture_critic_steps most
     neighbours passes patch patches path_interval points splits subset_size subsets
-    processes queries queues r1_interval ramp ratio sample_batch sampler_steps shape shared shots size
+    processes queries queues r1_interval ramp ratio sample_batch sampler_steps scales shape shared shots size
     starts stages stem steps strides synthesis_batch units vocabulary ways classes target_shape
     steps_per_call log_every checkpoint_every keep --n --interpolate --seeds""",
   _FROM_ZERO: """

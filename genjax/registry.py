@@ -25,6 +25,7 @@ SYSTEMS = {
   "ddpm": "genjax.systems.ddpm:ddpm",
   "cyclegan": "genjax.systems.cyclegan:cyclegan",
   "gpt": "genjax.systems.gpt:gpt",
+  "flow": "genjax.systems.flow:flow",
 }
 DATA = {
   "digits": "genjax.data.images:digits",
@@ -74,6 +75,9 @@ NETS = {
   "unet": "genjax.nets.unet:UNet",
   "patch_critic": "genjax.nets.translator:PatchCritic",
   "gpt": "genjax.nets.gpt:GPT",
+  "glow": "genjax.nets.glow:Glow",
+  "realnvp": "genjax.nets.realnvp:RealNVP",
+  "dequantiser": "genjax.nets.dequantiser:Dequantiser",
 }
 GENERATORS = {
   "dcgan": "genjax.nets.dcgan:DCGANGenerator",
@@ -110,6 +114,8 @@ METRICS = {
   "modes": "genjax.metrics.modes:modes",
   "few_shot": "genjax.metrics.few_shot:few_shot",
   "log_prob": "genjax.metrics.likelihood:log_prob",
+  "nats": "genjax.metrics.likelihood:nats",
+  "bits_per_dim": "genjax.metrics.likelihood:bits_per_dim",
 }
 COMPARED = (  # metrics that need no more than images and images: `genjax compare` has them
   "frechet",

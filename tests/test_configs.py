@@ -62,6 +62,8 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "metaoptnet_fc100": FEW_SHOT,
   "vae_digits": words_of("vae_digits", "LIKELIHOODS"),
   "ddpm_digits": ["", "ddim"],
+  "glow_digits": ["", "realnvp", "variational", "glow,variational", "realnvp,variational"],
+  "glow_mnist": ["", "variational", "published", "published,variational"],
   "cyclegan_digits": [""],
   "gpt_text": [""],
 }
@@ -75,6 +77,7 @@ STEPS = (  # one of every kind
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in ("stylegan2-stylegan2", "l2-isn-overlap-proj", "biggan")),
   *("metaoptnet_glyphs", "metaoptnet_glyphs:relation"),  # test_few_shot_heads.py has every head
   *(f"metaoptnet_miniimagenet:{words}" for words in ("", "released", "conv4,maml", "r2d2net,r2d2")),
+  *("glow_digits:variational", "glow_digits:realnvp", "glow_mnist:published"),
   *("vae_digits", "ddpm_digits", "cyclegan_digits", "gpt_text"),
 )
 STARTS = (  # other sizes and nets: the state alone

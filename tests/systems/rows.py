@@ -15,6 +15,8 @@ import numpy as np
 from genjax.nets.coder import ConvDecoder, ConvEncoder
 from genjax.nets.convnet import ConvNet
 from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
+from genjax.nets.dequantiser import Dequantiser
+from genjax.nets.glow import Glow
 from genjax.nets.gpt import GPT
 from genjax.nets.mlp import MLPCritic, MLPGenerator
 from genjax.nets.noise import decoder
@@ -27,6 +29,7 @@ from genjax.systems.adagan import adagan
 from genjax.systems.cyclegan import cyclegan
 from genjax.systems.d2gan import d2gan
 from genjax.systems.ddpm import ddpm
+from genjax.systems.flow import flow
 from genjax.systems.gan import gan
 from genjax.systems.gpt import gpt
 from genjax.systems.maml import maml
@@ -150,6 +153,11 @@ def _gpt() -> Trial:
   return Trial(gpt(net, vocabulary=5, length=6, optimizer=OPTIMIZER, ema=0.9), tokens)
 
 
+def _flow() -> Trial:
+  net, dequantiser = Glow(SHAPE, levels=1, depth=2, width=2, remat=True), Dequantiser(depth=2, blocks=0, width=2)
+  return Trial(flow(net, **IMAGES, levels=17, dequantiser_net=dequantiser, ema=0.9), images(8))
+
+
 ROWS: Mapping[str, Callable[[], Trial]] = {
   "winn": _winn,
   "winn_classifier": _winn_classifier,
@@ -162,4 +170,5 @@ ROWS: Mapping[str, Callable[[], Trial]] = {
   "ddpm": _ddpm,
   "cyclegan": _cyclegan,
   "gpt": _gpt,
+  "flow": _flow,
 }
