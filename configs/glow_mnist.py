@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from genjax.config import load_config
 
-NET = {"name": "glow", "levels": 2, "depth": 8, "width": 64}
+NET = {"name": "glow", "levels": 2, "depth": 16, "width": 64}
 PUBLISHED = {"name": "glow", "levels": 2, "depth": 32, "width": 512, "remat": True}
 DEQUANTISERS = {
   False: {"name": "dequantiser", "depth": 3, "blocks": 1, "width": 24},
@@ -37,8 +37,8 @@ def get_config(arg: str = "") -> ConfigDict:
   config.optimizer.learning_rate = 1e-3
   config.optimizer.warmup_steps = 7800 if published else 500  # paper: 10 epochs of 50,000 images
   config.system.update({"levels": 256, "ema": 0.999})
-  steps = 234_000 if published else 12_000  # of 250 epochs, and of two hours
-  config.train.update({"steps": steps, "log_every": 20, "sample_every": 1000, "evaluate_every": 1000})
+  steps = 234_000 if published else 20_000  # of 250 epochs; of two hours
+  config.train.update({"steps": steps, "log_every": 20, "sample_every": 1000, "evaluate_every": 2000})
   config.train.checkpoint_every = 500
   config.metrics.bits_per_dim.split = "test[:2000]"
   config.metrics.whole = {"name": "bits_per_dim", "split": "test", "final": True}
