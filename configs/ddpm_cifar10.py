@@ -47,7 +47,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.metrics = {
     "frechet": {"split": "test", "samples": 5000},
     "copies": {"split": "test", "samples": 5000},
-    "log_prob": {"split": "test", "final": True},
+    "bits_per_dim": {"split": "test", "final": True},
   }
   if "tiny" in words:
     _tiny(config)

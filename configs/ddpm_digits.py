@@ -68,7 +68,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.metrics = {
     "frechet": {"split": "test", "samples": 500},
     "copies": {"split": "test", "samples": 500},
-    "log_prob": {"split": "test", "final": True},
+    "bits_per_dim": {"split": "test", "final": True},
     "anchors": {"name": "frechet_anchors", "split": "test", "samples": 500, "final": True},
   }
   return config

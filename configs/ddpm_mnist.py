@@ -27,5 +27,5 @@ def get_config(arg: str = "") -> ConfigDict:
     metric.samples = 2000
   config.metrics.copies.split = "test[:2000]"  # each is compared with 60,000
   config.metrics.prdc = ConfigDict({"split": "test[:2000]", "samples": 2000, "final": True})
-  config.metrics.log_prob = ConfigDict({"split": "test[:500]", "final": True})  # 1000 passes an image
+  config.metrics.bits_per_dim = ConfigDict({"split": "test[:500]", "final": True})  # 1000 passes an image
   return config

@@ -57,6 +57,7 @@ if TYPE_CHECKING:  # for editors; tests/test_public_names.py holds these lines a
   from genjax.systems.cyclegan import cyclegan
   from genjax.systems.ddpm import ddpm
   from genjax.systems.fit import fit
+  from genjax.systems.flow import flow
   from genjax.systems.game import game
   from genjax.systems.gan import gan
   from genjax.systems.gpt import gpt
@@ -156,6 +157,7 @@ HOMES = {  # name -> module, or module:name there, or module:* for the module it
   "cyclegan": "genjax.systems.cyclegan:cyclegan",
   "ddpm": "genjax.systems.ddpm:ddpm",
   "fit": "genjax.systems.fit:fit",
+  "flow": "genjax.systems.flow:flow",
   "game": "genjax.systems.game:game",
   "gan": "genjax.systems.gan:gan",
   "gpt": "genjax.systems.gpt:gpt",

@@ -23,6 +23,8 @@ VIEWS: Mapping[str, str] = {
   "score": "(state, x) -> [B], high where x looks real",
   "classify": "(state, x) -> class logits [B, K]",
   "log_prob": "(state, x) -> [B] nats, or a bound that its docstring names",
+  "log_weight": "(key, state, x) -> [B] nats, whose exponential has p(x) as its mean over keys: an importance weight",
+  "likelihood": "(state) -> ops.likelihood.Likelihood, whether log_prob is exact or a bound, and of what",
   "encode": "(state, x) -> latents [B, ...]",
   "decode": "(state, latents) -> examples [B, ...]",
   "latents": "(state) -> ops.latents.Latents, a generator in two parts",

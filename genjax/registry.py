@@ -30,6 +30,7 @@ SYSTEMS = {
   "pixelcnn": "genjax.systems.pixelcnn:pixelcnn",
   "vqvae": "genjax.systems.vqvae:vqvae",
   "maskgit": "genjax.systems.maskgit:maskgit",
+  "flow": "genjax.systems.flow:flow",
 }
 DATA = {
   "digits": "genjax.data.images:digits",
@@ -89,6 +90,9 @@ NETS = {
   "grid_encoder": "genjax.nets.grid_coder:GridEncoder",
   "grid_decoder": "genjax.nets.grid_coder:GridDecoder",
   "bidirectional": "genjax.nets.bidirectional:BidirectionalTransformer",
+  "glow": "genjax.nets.glow:Glow",
+  "realnvp": "genjax.nets.realnvp:RealNVP",
+  "dequantiser": "genjax.nets.dequantiser:Dequantiser",
 }
 GENERATORS = {
   "dcgan": "genjax.nets.dcgan:DCGANGenerator",
@@ -126,6 +130,8 @@ METRICS = {
   "modes": "genjax.metrics.modes:modes",
   "few_shot": "genjax.metrics.few_shot:few_shot",
   "log_prob": "genjax.metrics.likelihood:log_prob",
+  "nats": "genjax.metrics.likelihood:nats",
+  "bits_per_dim": "genjax.metrics.likelihood:bits_per_dim",
 }
 COMPARED = (  # metrics that need no more than images and images: `genjax compare` has them
   "frechet",

@@ -66,6 +66,8 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "ddpm_digits": ["", *words_of("ddpm_digits", "WORDS"), "ddim,labels,velocity", "learned,dit"],
   "ddpm_mnist": ["", "dit,labels", "learned"],
   "ddpm_cifar10": ["", "cosine", "tiny", "cosine,tiny"],
+  "glow_digits": ["", "realnvp", "variational", "glow,variational", "realnvp,variational"],
+  "glow_mnist": ["", "variational", "published", "published,variational"],
   "cyclegan_digits": [""],
   "gpt_text": [""],
   "vqvae_digits": [""],
@@ -86,6 +88,7 @@ STEPS = (  # one of every kind
   *("autoencoder_digits:conv,contractive", "tangent_digits", "vae_digits"),
   *("ddpm_digits:labels,learned", "ddpm_mnist:dit", "cyclegan_digits", "gpt_text"),
   *("pixelcnn_digits", "vqvae_digits", "maskgit_digits"),
+  *("glow_digits:variational", "glow_digits:realnvp", "glow_mnist:published"),
 )
 STARTS = (  # other sizes and nets: the state alone
   *(

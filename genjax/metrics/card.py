@@ -51,6 +51,10 @@ class Card:
     precision: of the extractor's products.
     warning: why the number says less than it seems to; None: no reason is known.
     attack: what made the images adversarial, in words, epsilon on [0, 1]; None for images as they are.
+    likelihood: "exact" or "bound", and of what: "bound probability", "exact density".
+    dequantisation: the noise that grey levels get: "uniform" or "variational".
+    binarisation: how images became black and white: "static", "dynamic"; "none": they did not.
+    importance_samples: K, draws of which a bound is the log of the mean weight.
     jax, genjax: versions.
   """
 
@@ -69,6 +73,10 @@ class Card:
   seed: int | None = None
   precision: str | None = "float32, highest"
   attack: str | None = None
+  likelihood: str | None = None
+  dequantisation: str | None = None
+  binarisation: str | None = None
+  importance_samples: int | None = None
   warning: str | None = None
   jax: str = field(default_factory=lambda: jax.__version__)
   genjax: str = field(default_factory=genjax_version)

@@ -31,6 +31,7 @@ from genjax.core import Batch, Kernel, Metrics, System
 from genjax.nets.training import mode
 from genjax.ops import diffusion
 from genjax.ops.diffusion import Predict, Prediction, Steps, Variance, alpha_bar
+from genjax.ops.likelihood import Likelihood
 from genjax.systems.checks import check_counts, check_images, check_shares, check_words
 from genjax.systems.fit import Variables, collections_of, fit
 from genjax.systems.optimizers import Optimizer, adam
@@ -108,6 +109,7 @@ def ddpm(
     return {"sampler": Kernel(run, (key, variables), n * count, "image-denoising steps")}
 
   views: dict[str, Callable] = {"sample": sample, "log_prob": partial(_log_prob, it)}
+  views["likelihood"] = lambda variables: Likelihood("bound")
   if conditional:
     views["classes"] = lambda variables: classes
   loss = partial(_loss, it, label_dropout)

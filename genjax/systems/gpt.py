@@ -19,6 +19,7 @@ from jax import lax
 
 from genjax.core import Batch, Kernel, Metrics, System
 from genjax.nets.training import mode
+from genjax.ops.likelihood import Likelihood
 from genjax.systems.checks import check_counts
 from genjax.systems.fit import Variables, collections_of, fit
 from genjax.systems.optimizers import Optimizer, adam
@@ -114,7 +115,7 @@ def gpt(
     variables, n = init(key, batch), batch["tokens"].shape[0]
     return {"sampler": Kernel(lambda key, variables: sample(key, variables, n), (key, variables), n * length, "tokens")}
 
-  views = {"sample": sample, "log_prob": log_prob}
+  views = {"sample": sample, "log_prob": log_prob, "likelihood": lambda variables: Likelihood("exact")}
   return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, views=views, kernels=kernels)
 
 

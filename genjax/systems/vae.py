@@ -22,12 +22,13 @@ import jax.numpy as jnp
 from genjax.core import Batch, Metrics, System
 from genjax.nets.training import mode, takes_train
 from genjax.ops.latents import Latents
+from genjax.ops.likelihood import Likelihood
 from genjax.systems.checks import check_counts, check_images, check_words
 from genjax.systems.fit import Variables, collections_of, fit
 from genjax.systems.optimizers import Optimizer, adam
 
 Array = jax.Array
-Likelihood = Literal["bernoulli", "gaussian"]
+Observation = Literal["bernoulli", "gaussian"]
 OPTIMIZER = adam(learning_rate=1e-3)
 
 
@@ -40,7 +41,7 @@ class Coder(nn.Module):
   encoder: nn.Module
   decoder: nn.Module
   latent: int
-  likelihood: Likelihood
+  likelihood: Observation
 
   def setup(self):
     self.mean, self.log_variance = nn.Dense(self.latent), nn.Dense(self.latent)
@@ -82,7 +83,7 @@ def vae(
   *,
   shape: tuple[int, int, int],
   latent: int = 20,
-  likelihood: Likelihood = "bernoulli",
+  likelihood: Observation = "bernoulli",
   beta: float = 1.0,
   importance_samples: int = 1,
   optimizer: Optimizer = OPTIMIZER,
@@ -92,7 +93,8 @@ def vae(
   """An encoder and a decoder as a System.
 
   Views: `sample` gives mean images of p(x|z) for latents of the prior; `encode` the mean of q(z|x); `decode` the mean
-  image; `log_prob` the bound, in nats an image, with `importance_samples` latents of one fixed key and with beta 1.
+  image; `log_prob` the bound, in nats an image, with `importance_samples` latents of one fixed key and with beta 1;
+  `log_weight` that of one latent of a given key, of which a metric may average any number.
 
   Args:
     encoder, decoder: see Shapes.
@@ -114,6 +116,7 @@ def vae(
     raise ValueError(f"beta {beta}; use 0 or more, and 1 with importance_samples {importance_samples}")
   net = Coder(encoder, decoder, latent, likelihood)
   trains = takes_train(encoder) or takes_train(decoder)
+  of = "probability" if likelihood == "bernoulli" else "density"
 
   def bound(parts: tuple[Array, Array, Array], beta: float) -> Array:
     """[B] nats."""
@@ -149,6 +152,10 @@ def vae(
   def log_prob(variables: Variables, x: Array) -> Array:
     return bound(net.apply(variables, x, noise(jax.random.key(0), x)), 1.0)
 
+  def log_weight(key: Array, variables: Variables, x: Array) -> Array:
+    log_likelihood, log_ratio, _ = net.apply(variables, x, jax.random.normal(key, (1, len(x), latent)))
+    return (log_likelihood + log_ratio)[0]
+
   def decode(variables: Variables, latents: Array) -> Array:
     return net.apply(variables, latents, method="decode")
 
@@ -161,6 +168,8 @@ def vae(
     "encode": lambda variables, x: net.apply(variables, x, method="encode")[0],
     "decode": decode,
     "log_prob": log_prob,
+    "log_weight": log_weight,
+    "likelihood": lambda variables: Likelihood("bound", of, importance_samples=importance_samples),
     "latents": latents,
   }
   return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, views=views)

@@ -107,6 +107,16 @@ ROWS = {  # the arguments that make it small, its data, its views
   "error": ({"batch": 10}, images, {"classify": lambda state, x: x.reshape(len(x), -1) @ state.weights}),
   "detection": ({}, images, {"score": lambda state, x: x.mean((1, 2, 3)) * state.weights[0, 0]}),
   "log_prob": ({"batch": 10}, images, {"log_prob": lambda state, x: -(x**2).sum((1, 2, 3)) * state.weights[0, 0]}),
+  "nats": (
+    {"batch": 10, "importance_samples": 3},
+    images,
+    {"log_weight": lambda key, state, x: -(x**2).sum((1, 2, 3)) * state.weights[0, 0] + jax.random.uniform(key)},
+  ),
+  "bits_per_dim": (
+    {"batch": 10, "binarisation": "static"},
+    images,
+    {"log_prob": lambda state, x: -(x + 1).sum((1, 2, 3)) * state.weights[0, 0]},
+  ),
   "modes": ({"samples": 31}, mixture, {"sample": sample_of((1, 1, 2))}),
   "few_shot": (
     {"episodes": 11, "batch": 8, "queries": 3},

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from genjax.core import VIEWS, Batch, System
+from genjax.ops.likelihood import Likelihood
 from genjax.train.mesh import make_mesh, place, state_shardings
 from genjax.train.paths import named_leaves
 
@@ -204,6 +205,20 @@ def _numbers(trial: Trial, name: str) -> None:
   np.testing.assert_array_equal(result, trial.view(name, trial.trained, trial.examples))
 
 
+def _weights(trial: Trial) -> None:
+  """One finite float32 for each example, others by another key; their view of one key is pure."""
+  draw = lambda key: trial.view("log_weight", jax.random.key(key), trial.trained, trial.examples)
+  assert (draw(0).shape, draw(0).dtype) == ((len(trial.examples),), jnp.float32)
+  assert np.isfinite(draw(0)).all()
+  np.testing.assert_array_equal(draw(0), draw(0))
+  assert not np.array_equal(draw(0), draw(1))
+
+
+def _likelihood(trial: Trial) -> None:
+  assert isinstance(trial.system.views["likelihood"](trial.trained), Likelihood)
+  assert "log_prob" in trial.system.views
+
+
 def _logits(trial: Trial) -> None:
   logits = trial.view("classify", trial.trained, trial.examples)
   assert (logits.ndim, logits.dtype) == (2, jnp.float32)
@@ -267,6 +282,8 @@ ANSWERS = {
   "sample": _samples,
   "score": lambda trial: _numbers(trial, "score"),
   "log_prob": lambda trial: _numbers(trial, "log_prob"),
+  "log_weight": _weights,
+  "likelihood": _likelihood,
   "classify": _logits,
   "encode": _codes,
   "decode": lambda trial: None,  # asked beside "encode"

@@ -16,6 +16,8 @@ from genjax.nets.bidirectional import BidirectionalTransformer
 from genjax.nets.coder import ConvDecoder, ConvEncoder
 from genjax.nets.convnet import ConvNet
 from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
+from genjax.nets.dequantiser import Dequantiser
+from genjax.nets.glow import Glow
 from genjax.nets.gpt import GPT
 from genjax.nets.grid_coder import GridDecoder, GridEncoder
 from genjax.nets.mlp import MLPCritic, MLPGenerator
@@ -31,6 +33,7 @@ from genjax.systems.autoencoder import autoencoder
 from genjax.systems.cyclegan import cyclegan
 from genjax.systems.d2gan import d2gan
 from genjax.systems.ddpm import ddpm
+from genjax.systems.flow import flow
 from genjax.systems.gan import gan
 from genjax.systems.gpt import gpt
 from genjax.systems.maml import maml
@@ -188,6 +191,11 @@ def _maskgit() -> Trial:
   return Trial(maskgit(net, *GRID_CODER, **IMAGES, **book, sampler_steps=2, ema=0.9), images(8))
 
 
+def _flow() -> Trial:
+  net, dequantiser = Glow(SHAPE, levels=1, depth=2, width=2, remat=True), Dequantiser(depth=2, blocks=0, width=2)
+  return Trial(flow(net, **IMAGES, levels=17, dequantiser_net=dequantiser, ema=0.9), images(8))
+
+
 ROWS: Mapping[str, Callable[[], Trial]] = {
   "winn": _winn,
   "winn_classifier": _winn_classifier,
@@ -205,4 +213,5 @@ ROWS: Mapping[str, Callable[[], Trial]] = {
   "pixelcnn": _pixelcnn,
   "vqvae": _vqvae,
   "maskgit": _maskgit,
+  "flow": _flow,
 }

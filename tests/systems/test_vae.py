@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
+from genjax.core import Dataset, Split
+from genjax.metrics.likelihood import nats
 from genjax.nets.coder import MLPDecoder, MLPEncoder
 from genjax.systems.optimizers import adam
 from genjax.systems.vae import vae
@@ -91,6 +93,16 @@ def test_many_importance_samples_reach_the_exact_likelihood():
   result = system.views["log_prob"](Fixture.state(system), Fixture.images)
   np.testing.assert_allclose(result, Fixture.log_prob(), atol=0.05)
   assert Fixture.bound().max() < Fixture.log_prob().max() - 0.1  # the bound of one sample is no such number
+
+
+def test_the_metric_of_many_weights_lies_between_the_bound_of_one_and_the_exact_likelihood():
+  system = linear()
+  state, data = Fixture.state(system), Dataset(lambda step: {}, split=lambda name: Split(name, "", images))
+  images = {"image": Fixture.images}
+  of = lambda count: -nats(importance_samples=count).measure(jax.random.key(1), system.views, state, data)["nats"].value
+  exact = Fixture.log_prob().mean()
+  assert Fixture.bound().mean() < of(50) < exact + 0.02
+  np.testing.assert_allclose(of(5000), exact, atol=0.02)
 
 
 def test_the_bernoulli_likelihood_is_the_cross_entropy_of_grey_levels():
