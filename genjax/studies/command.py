@@ -23,5 +23,5 @@ def study(request: Any) -> None:
     if option in options:
       if "base" not in inspect.signature(function).parameters:
         raise UsageError(f"study {options['name']} has configs of its own; it takes no --config")
-      more[name] = options[option]
+      more[name] = dict(options[option]) if option == "overrides" else options[option]
   answer(function(request.workdir, seeds=seeds, quiet=options.get("quiet", False), **more))
