@@ -4,7 +4,8 @@ Command   genjax train --config gan_ring:wgan_gp --workdir runs/gan_ring
           gan_ring:ROW            a row of the zoo (`genjax objectives` lists them) at settings of its own for mixtures
           gan_ring:ROW,1          at the second of the settings that were tried for the row, and so on
           gan_ring:ROW,shared     at the settings that all rows share
-          genjax study modes      every row, 5 seeds, as a table; modes_shared: at the shared settings
+          genjax study modes      every row, 5 seeds, as a table; modes_shared: at the shared settings; modes_choice:
+                                  all that was tried
           Metz et al.'s nets and learning rates: --config gan_ring:minimax,shared --config.system.order=simultaneous
           --config.optimizer.learning_rate=1e-4 --config.generator_optimizer=adam
           --config.generator_optimizer.learning_rate=1e-3 --config.generator_optimizer.b1=0.5

@@ -44,8 +44,9 @@ class Mixed(NamedTuple):
 PLAIN = Mixed()
 CALM = Mixed(learning_rate=1e-3)
 SLOW = Mixed(learning_rate=1e-3, generator_learning_rate=2.5e-4)  # the generator
-AHEAD = Mixed(learning_rate=3e-3, generator_learning_rate=7.5e-4, critic_steps=2)  # the critic, as in big_gan's needs
-CALM_BOUND = CALM._replace(optimizer={"clip_norm": 1.0})  # a lone steep fake moves nothing far
+SLOWER = Mixed(learning_rate=3e-3, generator_learning_rate=3e-4)
+AHEAD = Mixed(learning_rate=3e-3, generator_learning_rate=7.5e-4, critic_steps=2)  # the critic, as big_gan needs it
+STILL = Mixed(learning_rate=1e-3, optimizer={"b1": 0.0})  # no momentum
 
 
 def _each(settings: Mixed, *objectives: Mapping[str, Any]) -> tuple[Mixed, ...]:
@@ -53,43 +54,59 @@ def _each(settings: Mixed, *objectives: Mapping[str, Any]) -> tuple[Mixed, ...]:
   return tuple(settings._replace(objective=objective) for objective in objectives)
 
 
-_GAMMAS = _each(PLAIN, {"gamma": 0.1}, {"gamma": 1.0}, {"gamma": 0.01})
+_GAMMAS = (*_each(PLAIN, {"gamma": 0.1}, {"gamma": 1.0}, {"gamma": 0.01}), *_each(CALM, {"gamma": 0.1}))
 _WEIGHTS = (*_each(PLAIN, {"weight": 0.1}, {"weight": 1.0}), *_each(CALM, {"weight": 0.1}))
 _KERNELS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-_HINGE = (SLOW, AHEAD, CALM)
-_UNBOUND = (CALM, SLOW, PLAIN)  # a critic without a bound or a penalty
+_DIRECT = {"generator_loss": "direct"}
+_UNBOUND = (SLOW, CALM, SLOWER, STILL, PLAIN)  # of a critic without a bound or a penalty
+_HINGE = (SLOW, AHEAD, SLOWER, CALM)
+_LATENT = ({"generator": 0.05}, {"generator": 0.05, "critic": 0.5})
 
 _OF_ROWS: dict[str, tuple[Mixed, ...]] = {
   "minimax": (
     Mixed(learning_rate=1e-3, generator_learning_rate=3e-3),
     Mixed(learning_rate=3e-4, generator_learning_rate=1e-3),
+    Mixed(learning_rate=3e-4, generator_learning_rate=3e-3),
     CALM,
   ),
   "non_saturating": _UNBOUND,
-  "least_squares": (CALM, SLOW, *_each(CALM, {"low": -1.0})),
+  "least_squares": (*_UNBOUND, *_each(SLOW, {"low": -1.0})),
   "hinge": _HINGE,
-  "sn_gan": (AHEAD, PLAIN),
-  "relativistic": (PLAIN, CALM),
-  "relativistic_average": (PLAIN, CALM),
+  "sn_gan": (AHEAD, PLAIN, AHEAD._replace(critic_steps=5)),
+  "relativistic": (PLAIN, CALM, SLOW),
+  "relativistic_average": (PLAIN, CALM, SLOW),
   "relativistic_least_squares": _UNBOUND,
   "relativistic_hinge": _UNBOUND,
-  "ebgan": (CALM, CALM._replace(critic={"code": 1}), *_each(CALM, {"margin": 0.02})),
-  "ebgan_pull_away": (CALM, CALM._replace(critic={"code": 1}), *_each(CALM, {"pull_away": 0.01})),
-  "began": (CALM, CALM._replace(critic={"code": 1}), *_each(CALM, {"gamma": 0.9, "learning_rate": 1e-2})),
-  "f_gan_kl": (PLAIN, CALM),
-  "f_gan_reverse_kl": (CALM, SLOW),
-  "f_gan_pearson": (PLAIN, CALM),
-  "f_gan_neyman": (CALM_BOUND, *_each(CALM_BOUND, {"generator_loss": "direct"})),
-  "f_gan_hellinger": (CALM_BOUND, *_each(CALM_BOUND, {"generator_loss": "direct"})),
+  "ebgan": (SLOW, *_each(SLOW, {"margin": 0.02}), SLOW._replace(critic={"code": 1}), CALM),
+  "ebgan_pull_away": (SLOW, *_each(SLOW, {"margin": 0.02}), SLOW._replace(critic={"code": 2}), CALM),
+  "began": (SLOW, *_each(SLOW, {"gamma": 0.9, "learning_rate": 1e-2}), SLOW._replace(critic={"code": 1}), CALM),
+  "f_gan_kl": (PLAIN, CALM, SLOW),
+  "f_gan_reverse_kl": (CALM, SLOW, SLOWER),
+  "f_gan_pearson": (PLAIN, CALM, SLOW),
+  "f_gan_neyman": (
+    CALM._replace(optimizer={"clip_norm": 1.0}),
+    SLOW._replace(optimizer={"clip_norm": 1.0}, objective=_DIRECT),
+    SLOW,
+  ),
+  "f_gan_hellinger": (
+    CALM._replace(optimizer={"clip_norm": 1.0}),
+    SLOW._replace(optimizer={"clip_norm": 1.0}, objective=_DIRECT),
+    SLOW,
+  ),
   "f_gan_jensen_shannon": _UNBOUND,
   "f_gan_gan": _UNBOUND,
-  "f_gan_total_variation": (CALM, Mixed(learning_rate=3e-4, generator_learning_rate=3e-3)),
+  "f_gan_total_variation": (CALM, Mixed(learning_rate=3e-4, generator_learning_rate=3e-3), SLOW),
   "f_gan_regularised": _GAMMAS,
-  "wasserstein": (PLAIN._replace(clip=0.3, critic_steps=5), PLAIN._replace(clip=0.3), CALM._replace(clip=0.3)),
+  "wasserstein": (
+    PLAIN._replace(clip=0.3, critic_steps=5),
+    PLAIN._replace(clip=0.3),
+    CALM._replace(clip=0.3),
+    PLAIN._replace(clip=0.1, critic_steps=5),
+  ),
   "wgan_gp": _WEIGHTS,
   "wgan_lp": _WEIGHTS,
-  "dudley": _WEIGHTS,
-  "fisher": (PLAIN._replace(critic_steps=2), CALM, *_each(CALM, {"rho": 1e-4})),
+  "dudley": (*_WEIGHTS, *_each(PLAIN._replace(critic_steps=5), {"weight": 0.1})),
+  "fisher": (PLAIN._replace(critic_steps=2), CALM, *_each(CALM, {"rho": 1e-4}), SLOW),
   "gmmn": (
     *_each(PLAIN, {"widths": _KERNELS}),
     *_each(CALM, {"widths": _KERNELS}),
@@ -97,27 +114,28 @@ _OF_ROWS: dict[str, tuple[Mixed, ...]] = {
   ),
   "mmd_gan": (
     PLAIN._replace(clip=0.1),
+    PLAIN._replace(clip=0.3),
     *_each(PLAIN._replace(clip=0.1), {"widths": _KERNELS}),
-    *_each(PLAIN._replace(clip=0.3), {"weight": 1.0}),
+    *_each(PLAIN._replace(clip=0.1, points=512), {"widths": _KERNELS}),
   ),
   "cramer": (*_each(PLAIN._replace(critic_steps=5), {"weight": 0.1}), *_each(PLAIN, {"weight": 0.1})),
-  "dragan": _each(PLAIN, {"weight": 0.01}, {"weight": 0.1}),
+  "dragan": (*_each(PLAIN, {"weight": 0.01}, {"weight": 0.1}), *_each(CALM, {"weight": 0.1})),
   "r1": _GAMMAS,
   "r1_lazy": _GAMMAS,
   "r2": _GAMMAS,
   "regularised": _GAMMAS,
-  "local_stability": (CALM, *_each(CALM, {"weight": 0.1})),
-  "big_gan": (AHEAD, AHEAD._replace(points=512)),
+  "local_stability": (*_UNBOUND, *_each(SLOW, {"weight": 0.1})),
+  "big_gan": (AHEAD, AHEAD._replace(points=512), Mixed(learning_rate=1e-2, generator_learning_rate=2.5e-3)),
   "lecam": (*_each(AHEAD, {"start": 0}, {"start": 0, "weight": 0.03}), *_each(SLOW, {"start": 0})),
   "style_gan": tuple(one._replace(objective={**one.objective, "path": 0.0}) for one in _GAMMAS),
   "cr": _HINGE,
   "bcr": _HINGE,
-  "vitgan": _UNBOUND,
-  "zcr": (*_each(SLOW, {"generator": 0.05}), *_each(AHEAD, {"generator": 0.05}), SLOW),
-  "icr": (*_each(SLOW, {"generator": 0.05}), *_each(AHEAD, {"generator": 0.05}), SLOW),
+  "vitgan": (SLOW, CALM, SLOWER, PLAIN),
+  "zcr": (*_each(SLOW, *_LATENT), *_each(AHEAD, *_LATENT)),
+  "icr": (*_each(SLOW, *_LATENT), *_each(AHEAD, *_LATENT)),
   "feature_matching": (PLAIN, CALM, PLAIN._replace(points=512)),
   "denoising": _UNBOUND,
-  "mode_seeking": (PLAIN, CALM),
+  "mode_seeking": (PLAIN, CALM, SLOW, *_each(SLOW, {"weight": 0.1})),
 }
 
 _AS = "a point has no flips and no shifts: its other terms are 0, and what is left is"

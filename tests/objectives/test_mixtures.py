@@ -12,7 +12,7 @@ from genjax.objectives.zoo import OBJECTIVES
 
 
 def test_rows_are_of_the_zoo_and_set_arguments_that_their_objective_takes_and_no_settings_are_tried_twice():
-  assert set(mixtures._OF_ROWS) == set(PLAYED)
+  assert set(mixtures._OF_ROWS) <= set(PLAYED)
   for row, settings in mixtures._OF_ROWS.items():
     assert set().union(*(own.objective for own in settings)) <= set(inspect.signature(OBJECTIVES[row]).parameters)
     assert len(set(map(repr, settings))) == len(settings)
