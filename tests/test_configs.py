@@ -42,8 +42,8 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "winn_svhn": ["", "single", "exact", "single,exact", "tiny"],
   "winn_celeba": [*words_of("winn_celeba", "NETS"), "single", "cascades", "exact", "tiny"],
   "gan_digits": [*PLAYED, "cgan"],
-  "gan_ring": PLAYED,
-  "gan_grid": PLAYED,
+  "gan_ring": [*PLAYED, "r1,1", "r1,shared", "wasserstein,shared"],
+  "gan_grid": [*PLAYED, "big_gan,shared"],
   "gan_mnist": ["", *PLAYED, "wgan_gp,labels", "sn_gan,labels"],
   "gan_cifar10": ["", *PLAYED, "tiny", "sn_gan,tiny", "r1,labels", "sn_gan,labels", "hinge,labels,tiny"],
   "d2gan_ring": [""],
@@ -220,12 +220,12 @@ def test_every_row_of_vitgans_tables_has_words_and_rows_differ():
 
 
 def test_rows_keep_the_ratio_of_both_learning_rates():
-  for name in ("gan_ring:big_gan", "gan_grid:lecam", "gan_digits:big_gan"):
+  for name in ("gan_ring:big_gan,shared", "gan_grid:lecam,shared", "gan_digits:big_gan"):
     config, needs = load_config(name), ROWS["big_gan"].needs
     ratio = needs["generator_optimizer"]["learning_rate"] / needs["optimizer"]["learning_rate"]
     assert config.generator_optimizer.learning_rate == pytest.approx(ratio * config.optimizer.learning_rate)
     assert config.generator_optimizer.b2 == 0.999
-  assert load_config("gan_ring:r1").get("generator_optimizer") is None
+  assert load_config("gan_ring:r1,shared").get("generator_optimizer") is None
 
 
 def test_the_literal_generator_of_an_f_gan_is_a_word_on_the_command_line():
@@ -264,6 +264,7 @@ def test_trainval_stops_where_the_thesis_says_and_chooses_nothing_by_classes_it_
     ("few_shot_omniglot:5way,20way", "does not take"),
     ("winn_mnist:vanilla,convnet", "wanted convnet or vanilla"),
     ("gan_ring:winn", "wanted a row with a generator: minimax, "),
+    ("gan_grid:r1,9", "r1 has no settings '9'; wanted shared, or a number below"),
     ("gan_digits:wgan", "a row with a generator: minimax, "),
   ],
 )

@@ -29,7 +29,9 @@ STUDIES = {
   "robustness": Study(f"{_ROBUSTNESS}:robustness", 5, "Table 2.3 on digits, calibration, detection by f"),
   "robustness_mnist": Study(f"{_ROBUSTNESS}:mnist", 5, "Table 2.3 itself, for an accelerator"),
   "robustness_svhn": Study(f"{_ROBUSTNESS}:svhn", 5, "Table 2.4, for an accelerator"),
-  "modes": Study("genjax.studies.modes:modes", 5, "modes covered on ring and grid by every objective"),
+  "modes": Study("genjax.studies.modes:modes", 5, "modes covered on ring and grid, each objective at its own settings"),
+  "modes_shared": Study("genjax.studies.modes:shared", 5, "the same at settings that all objectives share"),
+  "modes_choice": Study("genjax.studies.modes:choice", 2, "all settings of each objective, on seeds of their own"),
   "dynamics": Study("genjax.studies.dynamics:dynamics", 1, "the Dirac-GAN under every update rule, beside theory"),
   "vanishing": Study(
     "genjax.studies.vanishing:vanishing", 3, "the generator's gradient as its critic nears the optimum"
