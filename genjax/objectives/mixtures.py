@@ -6,7 +6,7 @@ generator for all. They are chosen on the seeds 100 and 101: `genjax study modes
 (`gan_ring:ROW,1` is the second), and the best comes first. `genjax study modes` trains the first with the seeds 0 to 4.
 No JAX is imported here.
 
-Checked  tests/objectives/test_mixtures.py
+Checked  tests/objectives/test_mixture_settings.py
 """
 
 from collections.abc import Mapping
