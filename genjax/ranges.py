@@ -49,7 +49,7 @@ _ROWS: dict[Range, str] = {
     temperature tolerance unroll warmup_steps weight weight_decay sample_every evaluate_every --truncation --step""",
   _ABOVE_ZERO: """
     C clip clip_norm cover drop_over ema_half_life epsilon inner_learning_rate last learning_rate mapping_multiplier
-    multiplier scale std width widths watchdog_s --seconds""",
+    multiplier scale std width widths watchdog_s --dollars --seconds""",
   _SHARE: "b1 b2 decay drop dropout ema momentum smoothing",
   _PROBABILITY: "style_mixing",
   _SEED: "seed anchor_seed choice_seed decoder_seed episode_seed extractor_seed --seed",
