@@ -24,7 +24,6 @@ def get_config(arg: str = "") -> ConfigDict:
     "attention": (1,),
     "groups": 8,
     "dropout": 0.1,
-    "dtype": "float32",
   }
   config.optimizer = {
     "name": "adam",

@@ -27,6 +27,7 @@ class Range(NamedTuple):
 
 _ANY = Range("a finite number")
 _COUNT = Range("1 or more", 1)
+_REST = Range("1 or more, or -1 for as many as are left over", -1)
 _FROM_ZERO = Range("0 or more", 0)
 _ABOVE_ZERO = Range("a number above 0", 0, closed=False)
 _SHARE = Range("0 or more and less than 1", 0, 1)
@@ -41,7 +42,7 @@ _ROWS: dict[Range, str] = {
     directions inner_steps interval iterations kernel latent layers length minibatch mixture_critic_steps most
     neighbours passes patch patches path_interval points splits subset_size subsets
     processes queries queues r1_interval ramp ratio sample_batch sampler_steps shape shared shots size
-    starts stages stem steps strides synthesis_batch units vocabulary ways classes target_shape
+    starts stages stem steps strides synthesis_batch units vocabulary ways classes target_shape fsdp model
     steps_per_call log_every checkpoint_every keep --n --interpolate --seeds""",
   _FROM_ZERO: """
     alpha attention beta class_weight consensus crop cycle ema_start eps eta fake gamma halvings history identity
@@ -53,6 +54,7 @@ _ROWS: dict[Range, str] = {
   _SHARE: "b1 b2 decay drop dropout ema momentum smoothing",
   _PROBABILITY: "style_mixing",
   _SEED: "seed anchor_seed choice_seed decoder_seed episode_seed extractor_seed --seed",
+  _REST: "data",
   _ANY: "above drops high low noise sharpness",
 }
 RANGES = {name: span for span, names in _ROWS.items() for name in names.split()}

@@ -43,6 +43,7 @@ def ddpm(
   optimizer: Optimizer = PUBLISHED,
   ema: float = 0.9999,
   accumulate: int = 1,
+  remat: bool = False,
   sample_batch: int = 500,
 ) -> System:
   """A net that predicts noise as a System. The one view is `sample`.
@@ -58,6 +59,7 @@ def ddpm(
     optimizer: of the net.
     ema: decay of the averaged variables that sample; 0: none.
     accumulate: parts of a batch that are worked on one after the other.
+    remat: whether a step computes again what lies between its convolutions and products, to hold less.
     sample_batch: images that are sampled together.
 
   Raises:
@@ -106,7 +108,9 @@ def ddpm(
     run = lambda key, variables: sample(key, variables, n)
     return {"sampler": Kernel(run, (key, variables), n * count, "image-denoising steps")}
 
-  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, views={"sample": sample}, kernels=kernels)
+  return fit(
+    init, loss, optimizer, ema=ema, accumulate=accumulate, remat=remat, views={"sample": sample}, kernels=kernels
+  )
 
 
 def alpha_bar(steps: int, schedule: Schedule) -> np.ndarray:

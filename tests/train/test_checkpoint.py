@@ -23,8 +23,11 @@ from genjax.train import checkpoint
 from genjax.train.checkpoint import Checkpoints
 from genjax.train.errors import CheckpointMismatch, StorageError
 from genjax.train.fingerprint import fingerprints
-from genjax.train.mesh import make_mesh, state_shardings
+from genjax.train.mesh import DEFAULT_RULES, make_mesh, state_shardings, weights
 from genjax.train.paths import named_leaves
+
+GRID = 222  # as a number of devices: 8, 2 along each axis of the mesh
+OVER_ALL_AXES = ((r"^weights/", functools.partial(weights, least=1, width=2)), *DEFAULT_RULES)
 
 
 def state_of(seed: int, devices: int = 8):
@@ -51,7 +54,8 @@ def maker(devices: int):
     }
 
   shapes = jax.eval_shape(make, jax.random.key(0))
-  return jax.jit(make, out_shardings=state_shardings(make_mesh(jax.devices()[:devices]), shapes))
+  mesh = make_mesh(fsdp=2, model=2) if devices == GRID else make_mesh(jax.devices()[:devices])
+  return jax.jit(make, out_shardings=state_shardings(mesh, shapes, OVER_ALL_AXES))
 
 
 def target_of(state):
@@ -109,14 +113,16 @@ def test_an_empty_folder_restores_nothing(tmp_path):
   checkpoints.close()
 
 
-@pytest.mark.parametrize(("writer", "reader"), [(8, 1), (1, 8), (8, 2)])
-def test_the_number_of_devices_may_change(tmp_path, writer, reader):
+@pytest.mark.parametrize(("writer", "reader"), [(8, 1), (1, 8), (8, 2), (GRID, 1), (2, GRID)])
+def test_the_number_of_devices_and_their_grid_may_change(tmp_path, writer, reader):
   checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
   checkpoints.save(3, state_of(3, writer))
   checkpoints.wait()
   state, _ = checkpoints.restore(target_of(state_of(3, reader)))
   assert_same_bits(state, state_of(3))
-  assert len(state["pool"].sharding.device_set) == reader
+  assert len(state["pool"].sharding.device_set) == min(reader, 8)
+  kernel = {shard.data.shape for shard in state["weights"]["kernel"].addressable_shards}
+  assert kernel == ({(30, 25)} if reader == GRID else {(60, 50)})
   checkpoints.close()
 
 
