@@ -32,7 +32,6 @@ def get_config(arg: str = "") -> ConfigDict:
     "attention": (1,),
     "groups": 8,
     "dropout": 0.1,
-    "dtype": "float32",
   }
   if "dit" in words:
     config.net = {"name": "dit", "patch": 2, "width": 96, "depth": 3, "heads": 4, "dtype": "float32"}

@@ -38,7 +38,7 @@ HELP = {
 {_CONFIG}  --workdir     default runs/<config>; gets config.json, metrics.jsonl, samples/, checkpoints/, tensorboard/,
                 figure.png, summary.json
   --continue    goes on although keys differ from those of the run in the workdir, and records them in continued.json;
-                without it only train.steps, train.*_every, train.keep, train.samples, metrics and sample may differ
+                without it train.steps, train.*_every, train.keep, train.samples, mesh, metrics and sample may differ
   --init-from   workdir of another run with the same nets; a new run starts from its newest weights
   --quiet       nothing on the terminal
 

@@ -37,12 +37,12 @@ _ROWS: dict[Range, str] = {
   _COUNT: """
     accumulate ascent_steps base batch block blocks candidates capacity cascade_steps cascades channels
     checkpoint_every chosen_at chunk classes code codes component_steps components critic_steps decay_steps degree
-    depth depths directions episodes evaluate_steps factors features first_kernel group groups growth head_classes
-    heads hidden importance_samples initial inner_steps interval iterations keep kernel latent layers length levels
-    log_every minibatch mixture_critic_steps most neighbours outputs passes patch patches path_interval points
-    processes queries queues r1_interval ramp ratio sample_batch sampler_steps scales shape shared shots size splits
-    stages starts stem steps steps_per_call strides subset_size subsets synthesis_batch target_shape units vocabulary
-    ways --n --interpolate --seeds""",
+    depth depths directions episodes evaluate_steps factors features first_kernel fsdp group groups growth
+    head_classes heads hidden importance_samples initial inner_steps interval iterations keep kernel latent layers
+    length levels log_every minibatch mixture_critic_steps model most neighbours outputs passes patch patches
+    path_interval points processes queries queues r1_interval ramp ratio sample_batch sampler_steps scales shape
+    shared shots size splits stages starts stem steps steps_per_call strides subset_size subsets synthesis_batch
+    target_shape units vocabulary ways --n --interpolate --seeds""",
   _FROM_ZERO: """
     alpha attention beta class_weight consensus contraction crop cycle ema_start eps eta evaluate_every fake gamma
     guidance halvings history identity jitter kernels lecam mapping_depth margin pad path penalty process pull_away

@@ -27,6 +27,8 @@ from genjax.train.mesh import make_mesh, place, state_shardings
 
 _LOG = logging.getLogger("genjax")
 MAY_DIFFER = (
+  "mesh",
+  "mesh.*",
   "sample",
   "sample.*",
   "metrics",

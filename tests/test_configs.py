@@ -5,6 +5,7 @@ narrow nets (`tiny`), an objective in the nets of gan_ring. Nothing is compiled.
 """
 
 import functools
+import re
 import runpy
 
 import jax
@@ -119,8 +120,8 @@ def data(monkeypatch):
 
 
 def started(name):
-  """The system of a config, which takes raw batches, a batch's shapes, and those of the first state."""
-  it = experiment(load_config(name))
+  """The system of a config or of its name, which takes raw batches, a batch's shapes, and those of the first state."""
+  it = experiment(load_config(name) if isinstance(name, str) else name)
   system = prepared(it.system, it.data.prepare)
   batch = {key: jax.ShapeDtypeStruct(value.shape, value.dtype) for key, value in it.data.batch(0).items()}
   return system, batch, jax.eval_shape(system.init, jax.random.key(0), batch)
@@ -149,6 +150,17 @@ def test_a_step_traces_and_keeps_the_form_of_the_state(name):
   assert form(after) == form(state)
   assert metrics
   assert {(value.shape, str(value.dtype)) for value in metrics.values()} == {((), "float32")}
+
+
+@pytest.mark.parametrize("name", ["vitgan_digits", "winn_digits", "metaoptnet_glyphs"])
+def test_one_word_makes_all_nets_of_a_config_multiply_in_bfloat16_and_the_state_and_metrics_stay_float32(name):
+  config = load_config(name)
+  config.dtype = "bfloat16"
+  system, batch, state = started(config)
+  step, (after, metrics) = jax.make_jaxpr(system.step, return_shape=True)(jax.random.key(0), state, batch)
+  assert {str(leaf.dtype) for leaf in jax.tree.leaves((after, metrics))} <= {"float32", "int32", "uint8"}
+  products = re.findall(r":(\w+)\[[\d,]*\] = (?:conv_general_dilated|dot_general)\[", str(step))
+  assert products.count("bf16") > products.count("f32")
 
 
 @pytest.mark.parametrize("name", STARTS)

@@ -31,14 +31,17 @@ class MLPEncoder(nn.Module):
   Attributes:
     widths: of the hidden layers.
     activation: of the hidden layers.
+    dtype: of the hidden layers; the features are float32.
   """
 
   widths: tuple[int, ...] = (500,)
   activation: Activation = "tanh"
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, images: Array) -> Array:
-    return hidden(images.reshape(images.shape[0], -1), self.widths, self.activation)
+    flat = images.reshape(images.shape[0], -1)
+    return hidden(flat, self.widths, self.activation, dtype=self.dtype).astype(jnp.float32)
 
 
 class MLPDecoder(nn.Module):
@@ -48,16 +51,18 @@ class MLPDecoder(nn.Module):
     shape: H, W, C.
     widths: of the hidden layers.
     activation: of the hidden layers.
+    dtype: of the hidden layers; the image is float32.
   """
 
   shape: tuple[int, int, int]
   widths: tuple[int, ...] = (500,)
   activation: Activation = "tanh"
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, latent: Array) -> Array:
-    x = nn.Dense(math.prod(self.shape))(hidden(latent, self.widths, self.activation))
-    return x.reshape(-1, *self.shape)
+    x = hidden(latent, self.widths, self.activation, dtype=self.dtype).astype(jnp.float32)
+    return nn.Dense(math.prod(self.shape))(x).reshape(-1, *self.shape)
 
 
 class ConvEncoder(nn.Module):

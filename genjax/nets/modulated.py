@@ -19,7 +19,7 @@ import numpy as np
 from jax import lax
 
 from genjax.nets.equalised import EqualDense, equal_kernel, leaky
-from genjax.ops.conv import by_input, conv
+from genjax.ops.conv import conv, transposed
 from genjax.ops.resample import blur, up
 
 Array = jax.Array
@@ -48,7 +48,7 @@ class ModulatedConv(nn.Module):
     kernel = equal_kernel(self, (self.size, self.size, x.shape[-1], self.features))
     x = x.astype(self.dtype) * style.astype(self.dtype)[:, None, None]
     if self.up:
-      x = blur(by_input(kernel.swapaxes(2, 3).astype(self.dtype), x, ((0, 0), (0, 0)), (2, 2)), (1, 1), 4.0)
+      x = blur(transposed(x, kernel.swapaxes(2, 3).astype(self.dtype), ((0, 0), (0, 0)), (2, 2)), (1, 1), 4.0)
     else:
       edge = (self.size // 2, self.size // 2)
       x = conv(x, kernel.astype(self.dtype), (edge, edge))

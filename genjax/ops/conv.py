@@ -35,11 +35,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 Array = jax.Array
 Padding = tuple[tuple[int, int], tuple[int, int]]
 Strides = tuple[int, int]
 LAYOUT = ("NHWC", "HWIO", "NHWC")
+PRODUCT = "product"  # name of what a convolution gives, for whoever chooses what is kept for a gradient
 LARGE, WIDE = 256, 32  # pixels of an image and channels out from which on products are quicker,
 DEEP = 128 * 128  # as they are with more channels in times channels out than these
 ROWS = 768  # rows of a product: enough to outweigh the sum of the products, few enough for the cache
@@ -47,7 +49,12 @@ ROWS = 768  # rows of a product: enough to outweigh the sum of the products, few
 
 def conv(x: Array, w: Array, padding: Padding, strides: Strides = (1, 1)) -> Array:
   """Cross-correlates images with weights."""
-  return _conv(x, w, exact(x.shape[1:3], w.shape[:2], padding, strides), strides)
+  return checkpoint_name(_conv(x, w, exact(x.shape[1:3], w.shape[:2], padding, strides), strides), PRODUCT)
+
+
+def transposed(x: Array, w: Array, padding: Padding, strides: Strides = (1, 1)) -> Array:
+  """The transposed convolution of x [B, h, w, O] with weights [., ., I, O], as a layer of its own: [B, H, W, I]."""
+  return checkpoint_name(by_input(w, x, padding, strides), PRODUCT)
 
 
 def exact(image: tuple[int, ...], weight: tuple[int, ...], padding: Padding, strides: Strides) -> Padding:

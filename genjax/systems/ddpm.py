@@ -60,6 +60,7 @@ def ddpm(
   optimizer: Optimizer = PUBLISHED,
   ema: float = 0.9999,
   accumulate: int = 1,
+  remat: bool = False,
   sample_batch: int = 500,
 ) -> System:
   """A net that predicts noise as a System. Views: `sample`, `log_prob` (a lower bound), `classes` of a conditional one.
@@ -84,6 +85,7 @@ def ddpm(
     optimizer: of the net.
     ema: decay of the averaged variables that sample; 0: none.
     accumulate: parts of a batch that are worked on one after the other.
+    remat: whether a step computes again what lies between its convolutions and products, to hold less.
     sample_batch: images that are sampled together.
 
   Raises:
@@ -113,7 +115,9 @@ def ddpm(
   if conditional:
     views["classes"] = lambda variables: classes
   loss = partial(_loss, it, label_dropout)
-  return fit(partial(_init, it), loss, optimizer, ema=ema, accumulate=accumulate, views=views, kernels=kernels)
+  return fit(
+    partial(_init, it), loss, optimizer, ema=ema, accumulate=accumulate, remat=remat, views=views, kernels=kernels
+  )
 
 
 def _check_words(prediction: str, variance: str) -> None:

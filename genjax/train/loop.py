@@ -38,7 +38,7 @@ from genjax.train.estimate import brief, first_call, opening
 from genjax.train.evaluation import Evaluator
 from genjax.train.lock import locked
 from genjax.train.log import Log
-from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, place, spread
+from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, on_mesh, place, spread
 from genjax.train.pace import Pace
 from genjax.train.paths import named_leaves
 from genjax.train.processes import greatest
@@ -123,11 +123,12 @@ def train(
       Ctrl-C is not waited for.
   """
   every = Every(log_every, checkpoint_every, sample_every, evaluate_every)
-  view, evaluators, better = system.views.get("sample"), evaluators or {}, better or {}
+  evaluators, better = evaluators or {}, better or {}
   schedule.check_steps(steps, steps_per_call, every, keep)
-  schedule.check_samples(sample_every, samples, drawn=view is not None, shown=data.show is not None)
+  schedule.check_samples(sample_every, samples, drawn="sample" in system.views, shown=data.show is not None)
   schedule.check_evaluation(evaluate_every, evaluators, best, better)
   mesh = make_mesh() if mesh is None else mesh
+  system = on_mesh(system, mesh, rules)
   with Watchdog(watchdog_s) as watchdog, stop_signals() as stop:
     watchdog.arm(patient=True)
     first = data.batch(0)
@@ -139,7 +140,7 @@ def train(
       steps=steps,
       steps_per_call=steps_per_call,
       every=every,
-      sample=view and jit_sample(view, mesh),
+      sample=jit_sample(system.views["sample"], mesh) if "sample" in system.views else None,
       samples=samples,
       evaluators=evaluators,
       best=best,

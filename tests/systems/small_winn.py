@@ -1,6 +1,7 @@
 """A small WINN of 8x8 images, its batches, and the mean pixel as a critic."""
 
 import flax.linen as nn
+import jax
 import numpy as np
 
 from genjax.nets.convnet import ConvNet
@@ -13,6 +14,7 @@ SHAPE = (8, 8, 1)
 MINIBATCH, BATCH, SYNTHESIS, INITIAL, CAPACITY = 8, 32, 16, 16, 48
 NET = ConvNet(((8, 8), (16,)))
 NOISE = decoder(SHAPE, width=8)
+KEY = jax.random.key(0)
 
 
 def adam_of(**settings):

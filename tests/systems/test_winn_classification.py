@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from small_winn import INITIAL, MINIBATCH, NET, SHAPE, batches_of, f_of, winn_of
+from small_winn import INITIAL, KEY, MINIBATCH, NET, SHAPE, batches_of, f_of, winn_of
 
 from genjax.objectives.terms import Objective, Term
 from genjax.systems.passes import Learner, learn
@@ -17,14 +17,20 @@ from genjax.systems.winn import _loss
 
 def test_metrics_are_means_over_the_updates_that_are_made_however_many_a_ramp_leaves():
   """Update i goes down a slope of i: the weight by the sum of i, the metric by its mean."""
-  loss = lambda params, terms, index: (params * index, (terms, {"index": index.astype(jnp.float32)}))
+  one = lambda index: {"index": index}
+
+  def loss(key, params, terms, batch):
+    return params * batch["index"], (terms, {"index": 1.0 * batch["index"], "key": jax.random.uniform(key)})
+
   rule = optax.sgd(1.0)
-  start = Learner(jnp.zeros(()), None, rule.init(jnp.zeros(())), ())
-  run = jax.jit(lambda count: learn(start, loss, rule, count=count, ema=0.0, metrics=("index",)))
+  start, names = Learner(jnp.zeros(()), None, rule.init(jnp.zeros(())), ()), ("index", "key")
+  run = jax.jit(lambda count: learn(KEY, start, one, loss, rule, count=count, ema=0.0, metrics=names))
   for count in (2, 5):
     after, metrics = run(count)
     assert after.params == -count * (count - 1) / 2
     np.testing.assert_allclose([metrics["index"], metrics["gradient"]], (count - 1) / 2, rtol=1e-6)
+    keys = jax.vmap(lambda index: jax.random.fold_in(KEY, index))(jnp.arange(count))  # an update has one of its own
+    np.testing.assert_allclose(metrics["key"], jax.vmap(jax.random.uniform)(keys).mean(), rtol=1e-6)
 
 
 class _Dropping(nn.Module):
@@ -38,13 +44,13 @@ class _Dropping(nn.Module):
 
 def test_every_update_drops_by_a_draw_of_its_own():
   """Also where two passes come to the same minibatch."""
-  net, images = _Dropping(), jnp.ones((2, 4, *SHAPE))
+  net, images = _Dropping(), jnp.ones((4, *SHAPE))
   seen = Objective(Term(lambda: (), lambda key, state, round: (round.real_out[0], state)))
-  loss = _loss(net, seen, jax.random.key(0), images, lambda place: images[place], 2)
-  params = net.init(jax.random.key(0), images[0])
-  run = jax.jit(lambda index: loss(params, (), index)[0])
-  values = [float(run(index)) for index in range(6)]
-  assert len(set(values)) > 3  # sums of 64 that are 0 or 2: two of them are alike now and then
+  params, batch = net.init(KEY, images), {"real": images, "fake": images}
+  run = jax.jit(lambda index: _loss(net, seen, jax.random.fold_in(KEY, index), params, (), batch)[0])
+  assert (
+    len({float(run(index)) for index in range(6)}) > 3
+  )  # sums of 64 that are 0 or 2: two of them are alike at times
 
 
 class _Diary:
@@ -118,9 +124,9 @@ def test_the_loss_is_that_of_equation_2_6():
 
 def test_the_average_moves_by_its_share_at_every_update():
   """The weight is 1 and falls by 1 an update, so the average of decay 0.75 is known."""
-  loss = lambda params, terms, index: (params, (terms, {}))
+  loss = lambda key, params, terms, batch: (params, (terms, {}))
   rule = optax.sgd(1.0)
   start = Learner(jnp.ones(()), jnp.ones(()), rule.init(jnp.ones(())), ())
-  after, _ = learn(start, loss, rule, count=2, ema=0.75, metrics=())
+  after, _ = learn(KEY, start, lambda index: {}, loss, rule, count=2, ema=0.75, metrics=())
   assert after.params == -1
   assert after.ema == 0.75 * (0.75 * 1 + 0.25 * 0) + 0.25 * -1

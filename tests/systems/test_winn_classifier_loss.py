@@ -21,7 +21,7 @@ from small_winn_classifier import (
 
 from genjax.objectives.terms import Objective, Term
 from genjax.ops import pool
-from genjax.systems.winn_classifier import Minibatches, _baseline_loss, _drawn, _loss
+from genjax.systems.winn_classifier import _baseline_loss, _drawn, _loss, _minibatch
 
 
 @cache
@@ -64,13 +64,13 @@ def test_each_minibatch_has_its_own_pseudo_negatives_and_meets_them_again_in_the
   assert len(set(drawn)) > 2
 
   # update i of a step is about minibatch i mod 2, and asks for the pseudo-negatives of that place
-  reals = Minibatches(jnp.zeros((2, 2, *SHAPE)), jnp.array([[0, 1], [2, 0]]))
+  reals = {"image": jnp.zeros((2, 2, *SHAPE)), "label": jnp.array([[0, 1], [2, 0]])}
   asked = lambda place, label: jnp.full((2, *SHAPE), place + 0.1 * label[0])
   mean = Objective(Term(lambda: (), lambda key, state, round: (round.fake.mean(), state)))
   net = Net()
   params = net.init(jax.random.key(0), jnp.zeros((1, *SHAPE)))
-  loss = _loss(net, mean, 1.0, jax.random.key(0), reals, asked)
-  values = [loss(params, (), jnp.int32(index)) for index in range(4)]
+  loss = partial(_loss, net, mean, 1.0, jax.random.key(0), params, ())
+  values = [loss(_minibatch(reals, asked, jnp.int32(index))) for index in range(4)]
   means = [float(value - metrics["cross_entropy"]) for value, (_, metrics) in values]
   np.testing.assert_allclose(means, [0.0, 1.2, 0.0, 1.2], atol=1e-5)
 
@@ -89,16 +89,13 @@ class _Dropping(nn.Module):
 def test_every_update_drops_by_a_draw_of_its_own():
   """Also where two passes come to the same minibatch."""
   net, key = _Dropping(), jax.random.key(0)
-  reals = Minibatches(jnp.ones((2, 4, 8, 6, 1)), jnp.array([[0, 1, 2, 0]] * 2))
+  images = jnp.ones((4, 8, 6, 1))
+  batch = {"image": images, "label": jnp.array([0, 1, 2, 0]), "fake": images}
   seen = Objective(Term(lambda: (), lambda key, state, round: (round.real_out[0], state)))
-  params = net.init(key, reals.images[0])
-  for loss in (
-    _baseline_loss(net, key, reals),
-    _loss(net, seen, 1.0, key, reals, lambda place, _: reals.images[place]),
-  ):
-    run = jax.jit(lambda index, loss=loss: loss(params, (), index)[0])
-    values = [float(run(index)) for index in range(6)]
-    assert len(set(values)) > 3
+  params = net.init(key, images)
+  for loss in (partial(_baseline_loss, net), partial(_loss, net, seen, 1.0)):
+    run = jax.jit(lambda index, loss=loss: loss(jax.random.fold_in(key, index), params, (), batch)[0])
+    assert len({float(run(index)) for index in range(6)}) > 3
 
 
 def test_the_loss_is_cross_entropy_plus_alpha_times_the_objective():

@@ -7,8 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.train.mesh import make_mesh, state_shardings
+from genjax.train.mesh import DEFAULT_RULES, make_mesh, state_shardings, weights
 from genjax.train.paths import named_leaves
+
+GRID = 222  # as a number of devices: 8, 2 along each axis of the mesh
+OVER_ALL_AXES = ((r"^weights/", functools.partial(weights, least=1, width=2)), *DEFAULT_RULES)
 
 
 def state_of(seed: int, devices: int = 8):
@@ -35,7 +38,8 @@ def maker(devices: int):
     }
 
   shapes = jax.eval_shape(make, jax.random.key(0))
-  return jax.jit(make, out_shardings=state_shardings(make_mesh(jax.devices()[:devices]), shapes))
+  mesh = make_mesh(fsdp=2, model=2) if devices == GRID else make_mesh(jax.devices()[:devices])
+  return jax.jit(make, out_shardings=state_shardings(mesh, shapes, OVER_ALL_AXES))
 
 
 def target_of(state):

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from saved_states import assert_same_bits, raw, state_of, target_of
+from saved_states import GRID, assert_same_bits, raw, state_of, target_of
 
 from genjax.train import checkpoint
 from genjax.train.checkpoint import Checkpoints
@@ -43,14 +43,16 @@ def test_an_empty_folder_restores_nothing(tmp_path):
   checkpoints.close()
 
 
-@pytest.mark.parametrize(("writer", "reader"), [(8, 1), (1, 8), (8, 2)])
-def test_the_number_of_devices_may_change(tmp_path, writer, reader):
+@pytest.mark.parametrize(("writer", "reader"), [(8, 1), (1, 8), (8, 2), (GRID, 1), (2, GRID)])
+def test_the_number_of_devices_and_their_grid_may_change(tmp_path, writer, reader):
   checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
   checkpoints.save(3, state_of(3, writer))
   checkpoints.wait()
   state, _ = checkpoints.restore(target_of(state_of(3, reader)))
   assert_same_bits(state, state_of(3))
-  assert len(state["pool"].sharding.device_set) == reader
+  assert len(state["pool"].sharding.device_set) == min(reader, 8)
+  kernel = {shard.data.shape for shard in state["weights"]["kernel"].addressable_shards}
+  assert kernel == ({(30, 25)} if reader == GRID else {(60, 50)})
   checkpoints.close()
 
 

@@ -24,6 +24,7 @@ class State(NamedTuple):
   pool: jax.Array
 
 
+AXES = ("data", "fsdp", "model")
 BATCH = {"image": jax.ShapeDtypeStruct((16, 4, 4, 1), jnp.float32)}
 
 # As XLA writes them: on CPU, on TPU with tiled layouts, in pairs of start and done, inside a loop's body.
@@ -109,7 +110,7 @@ def test_a_system_without_samples_has_no_sampler_to_compile():
 )
 def test_a_slice_has_the_devices_of_its_name(name, devices, kind):
   mesh = slices.topology(name)
-  assert (mesh.axis_names, mesh.size, mesh.devices.flat[0].device_kind) == (("data",), devices, kind)
+  assert (mesh.axis_names, mesh.size, mesh.devices.flat[0].device_kind) == (AXES, devices, kind)
 
 
 @pytest.mark.parametrize(
