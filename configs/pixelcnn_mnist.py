@@ -39,5 +39,5 @@ def get_config(arg: str = "gated") -> ConfigDict:
     "samples": 64,
     "keep": 3,
   }
-  config.metrics = {"log_prob": {"split": "test"}}
+  config.metrics = {"nats": {"split": "test"}}
   return config

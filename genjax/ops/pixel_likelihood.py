@@ -21,7 +21,7 @@ Name = Literal["bernoulli", "categorical", "logistic_mixture"]
 LEAST_LOG_SCALE = -7.0  # of a logistic, as in the paper's code
 
 
-class Likelihood(NamedTuple):
+class PixelLikelihood(NamedTuple):
   """p(level) by a net's outputs."""
 
   levels: int  # L
@@ -30,7 +30,7 @@ class Likelihood(NamedTuple):
   sample: Callable[[Array, Array], Array]  # key, outputs -> levels
 
 
-def bernoulli() -> Likelihood:
+def bernoulli() -> PixelLikelihood:
   """Two levels; the output is the logit of white."""
 
   def log_prob(outputs: Array, level: Array) -> Array:
@@ -39,10 +39,10 @@ def bernoulli() -> Likelihood:
   def sample(key: Array, outputs: Array) -> Array:
     return jax.random.bernoulli(key, jax.nn.sigmoid(outputs[..., 0])).astype(jnp.int32)
 
-  return Likelihood(2, 1, log_prob, sample)
+  return PixelLikelihood(2, 1, log_prob, sample)
 
 
-def categorical(levels: int) -> Likelihood:
+def categorical(levels: int) -> PixelLikelihood:
   """A logit for each level."""
 
   def log_prob(outputs: Array, level: Array) -> Array:
@@ -51,10 +51,10 @@ def categorical(levels: int) -> Likelihood:
   def sample(key: Array, outputs: Array) -> Array:
     return jax.random.categorical(key, outputs).astype(jnp.int32)
 
-  return Likelihood(levels, levels, log_prob, sample)
+  return PixelLikelihood(levels, levels, log_prob, sample)
 
 
-def logistic_mixture(levels: int, components: int) -> Likelihood:
+def logistic_mixture(levels: int, components: int) -> PixelLikelihood:
   """Logits, means and log scales of `components` logistics on [-1, 1], each rounded to the nearest level."""
   half = 1 / (levels - 1)  # of the width of a level
 
@@ -80,10 +80,10 @@ def logistic_mixture(levels: int, components: int) -> Likelihood:
     value = mean + jnp.exp(log_scale) * jax.random.logistic(key_noise, mean.shape)
     return jnp.clip(jnp.round((value + 1) / (2 * half)), 0, levels - 1).astype(jnp.int32)
 
-  return Likelihood(levels, 3 * components, log_prob, sample)
+  return PixelLikelihood(levels, 3 * components, log_prob, sample)
 
 
-def likelihood_of(name: Name, levels: int | None, components: int) -> Likelihood:
+def likelihood_of(name: Name, levels: int | None, components: int) -> PixelLikelihood:
   """The likelihood of this name; `levels` None: 2 for "bernoulli", else 256. Raises ValueError."""
   if name == "bernoulli":
     if levels not in (None, 2):

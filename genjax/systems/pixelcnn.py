@@ -25,7 +25,8 @@ from genjax.core import Batch, Kernel, Metrics, System
 from genjax.nets.masked import At, MaskedConv
 from genjax.nets.training import mode
 from genjax.ops.levels import binarised, to_images, to_levels
-from genjax.ops.pixel_likelihood import Likelihood, Name, likelihood_of
+from genjax.ops.likelihood import Likelihood
+from genjax.ops.pixel_likelihood import Name, PixelLikelihood, likelihood_of
 from genjax.systems.checks import check_counts, check_images, check_words
 from genjax.systems.fit import Variables, collections_of, fit
 from genjax.systems.optimizers import Optimizer, adam
@@ -151,11 +152,11 @@ def pixelcnn(
 
     return {"sampler": of_rows(height, True), "sampler without its cache": of_rows(-(-TIMED // width), False)}
 
-  views = {"sample": sample, "log_prob": log_prob}
+  views = {"sample": sample, "log_prob": log_prob, "likelihood": lambda variables: Likelihood("exact")}
   return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, views=views, kernels=kernels)
 
 
-def drawn(key: Array, net: Pixels, variables: Variables, of: Likelihood, n: int, rows: int, cached: bool) -> Array:
+def drawn(key: Array, net: Pixels, variables: Variables, of: PixelLikelihood, n: int, rows: int, cached: bool) -> Array:
   """n images [n, H, W, C], one channel of one pixel after the other, row by row.
 
   Args:
