@@ -87,7 +87,7 @@ class Tokeniser(nn.Module):
 
   def _start(self, features: Array) -> None:
     codes = drawn(self.make_rng("params"), features, self.codes)
-    even = jnp.full((self.codes,), 1 / self.codes)
+    even = jnp.full((self.codes,), 1 / self.codes, jnp.float32)
     for name, value in (("codes", codes), ("shares", even), ("sums", codes / self.codes)):
       self.book[name].value = value
 
