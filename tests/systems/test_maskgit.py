@@ -77,7 +77,7 @@ def test_samples_are_made_of_tokens_that_go_together():
   shape, greys = (4, 4, 1), np.array([-0.9, -0.3, 0.3, 0.9], np.float32)
   images = np.broadcast_to(greys[:, None, None, None], (4, *shape)).repeat(16, 0)
   coder = (GridEncoder((8,), 0), GridDecoder(shape, (8,), 0))
-  book = {"codes": 6, "latent": 2, "decay": 0.9, "smoothing": 0.0, "temperature": 0.0, "sampler_steps": 4}
+  book = {"codes": 6, "latent": 2, "decay": 0.9, "smoothing": 0.0, "temperature": 3.0, "sampler_steps": 4}
   made = maskgit(BidirectionalTransformer(16, 1, 2), *coder, shape=shape, **book, optimizer=adam(learning_rate=3e-3))
   state = learned(made, {"image": images}, batch=32, steps=400)
   drawn = np.asarray(jax.jit(made.views["sample"], static_argnums=2)(jax.random.key(0), state, 100))
