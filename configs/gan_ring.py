@@ -25,7 +25,7 @@ Paper     Metz et al. 2017, arXiv:1611.02163, has the ring and its nets of two l
 from ml_collections import ConfigDict
 
 from genjax.config import load_config
-from genjax.objectives.mixtures import STEPS, Mixed, tried
+from genjax.objectives.mixtures import BEST, STEPS, Mixed, tried
 from genjax.objectives.rows import PLAYED, ROWS
 
 WIDTHS = (64, 64)  # of both nets
@@ -39,7 +39,7 @@ def get_config(arg: str = "wgan_gp") -> ConfigDict:
   row, _, word = arg.partition(",")
   if row not in PLAYED:
     raise ValueError(f"wanted a row with a generator: {', '.join(PLAYED)}; and after a comma shared, or nothing")
-  own = {"": 0, **{str(number): number for number in range(len(tried(row)))}}
+  own = {"": BEST.get(row, 0), **{str(number): number for number in range(len(tried(row)))}}
   if word != "shared" and word not in own:
     raise ValueError(f"{row} has no settings {word!r}; wanted shared, or a number below {len(tried(row))}")
   config = load_config(f"gan_digits:{row}")  # all but what follows

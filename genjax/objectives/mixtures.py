@@ -3,8 +3,8 @@
 The settings of papers are for images: a mode of deviation 0.01 is all slope under R1 of gamma 10, and a kernel 2 wide
 sees one blob. So a row has settings of its own here, the same for both mixtures, with one number of updates of the
 generator for all. They are chosen on the seeds 100 and 101: `genjax study modes_choice` trains all that a row lists
-(`gan_ring:ROW,1` is the second), and the best comes first. `genjax study modes` trains the first with the seeds 0 to 4.
-No JAX is imported here.
+(`gan_ring:ROW,1` is the second) and prints what belongs in BEST. `genjax study modes` trains the best with the seeds 0
+to 4. New settings go to the end of a row, for the files of that study have their numbers. No JAX is imported here.
 
 Checked  tests/objectives/test_mixture_settings.py
 """
@@ -138,6 +138,8 @@ _OF_ROWS: dict[str, tuple[Mixed, ...]] = {
   "mode_seeking": (PLAIN, CALM, SLOW, *_each(SLOW, {"weight": 0.1})),
 }
 
+BEST: dict[str, int] = {}  # the number of a row's best settings, where they are not the first
+
 _AS = "a point has no flips and no shifts: its other terms are 0, and what is left is"
 NOTES = {  # what a mixture cannot give a row, and why a row fails
   **{f"f_gan_{name}": note for name, note in FAILS.items()},
@@ -153,5 +155,5 @@ NOTES = {  # what a mixture cannot give a row, and why a row fails
 
 
 def tried(row: str) -> tuple[Mixed, ...]:
-  """All settings of a row, the chosen ones first; those of a row that is not in the table are the defaults."""
+  """All settings of a row; those of a row that is not in the table are the defaults."""
   return _OF_ROWS.get(row, (Mixed(),))

@@ -10,6 +10,7 @@ Departs  Same nets, data and number of the generator's updates for all rows; the
 Checked  tests/studies/test_modes_study.py
 """
 
+import json
 import os
 import statistics
 from collections.abc import Mapping, Sequence
@@ -82,9 +83,9 @@ def choice(
   rows: Sequence[str] = PLAYED,
   overrides: Mapping[str, Any] | None = None,
 ) -> str:
-  """The table as text: for all settings of each row modes times good, see `value_of`; the best is to be put first.
+  """The table as text: for all settings of each row modes times good, see `value_of`, and which are the best.
 
-  `gan_ring:ROW` and `modes` take the first. Only what is not trained yet is trained: settings may be added.
+  Only what is not trained yet is trained, so settings may be added.
 
   Args:
     workdir: gets <row>_<number>.json of all settings.
@@ -95,7 +96,7 @@ def choice(
     overrides: config keys to set in every run.
   """
   overrides = {"seed": FIRST_SEED, **(overrides or {})}
-  lines, better = ["| objective | settings | modes x good | |", "|---|---|---|---|"], []
+  lines, others = ["| objective | settings | modes x good | |", "|---|---|---|---|"], {}
   for row in rows:
     each = []
     for number in range(len(tried(row))):
@@ -103,11 +104,11 @@ def choice(
       each.append(results(workdir, f"{row}_{number}", configs, seeds=seeds, quiet=quiet))
     values = [value_of(of.values()) for of in each]
     best = values.index(max(values))
-    better += [f"{row},{best}"] if best else []
+    others |= {row: best} if best else {}
     for number, (of, value) in enumerate(zip(each, values, strict=True)):
       words, mark = settings_of(next(iter(of.values()))["config"]), "best" if number == best else ""
       lines.append(f"| {row},{number} | {words} | {value:.2f} | {mark} |")
-  lines.append(f"to be put first in genjax/objectives/mixtures.py: {', '.join(better) or 'nothing'}")
+  lines.append(f"for genjax/objectives/mixtures.py: BEST = {json.dumps(others)}")
   return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from genjax.config import load_config
 from genjax.objectives import mixtures
-from genjax.objectives.mixtures import NOTES, STEPS, tried
+from genjax.objectives.mixtures import BEST, NOTES, STEPS, tried
 from genjax.objectives.rows import PLAYED, ROWS
 from genjax.objectives.zoo import OBJECTIVES
 
@@ -30,11 +30,19 @@ def test_every_row_makes_as_many_updates_of_the_generator_and_its_config_has_its
       )
       assert {key: config.objective[key] for key in own.objective} == own.objective
       assert {key: config.critic[key] for key in own.critic} == own.critic
-    assert load_config(f"gan_ring:{row}") == load_config(f"gan_ring:{row},0")
+
+
+def test_a_row_is_trained_with_its_best_settings_which_are_the_first_where_none_are_named(monkeypatch):
+  assert all(number in range(1, len(tried(row))) for row, number in BEST.items())
+  monkeypatch.setitem(BEST, "r1", 1)
+  monkeypatch.delitem(BEST, "r2", raising=False)
+  for row, number in (("r1", 1), ("r2", 0)):
+    assert load_config(f"gan_ring:{row}") == load_config(f"gan_ring:{row},{number}")
 
 
 def test_a_row_that_the_table_does_not_have_trains_with_the_defaults(monkeypatch):
   monkeypatch.delitem(mixtures._OF_ROWS, "r1")
+  monkeypatch.delitem(BEST, "r1", raising=False)
   assert tried("r1") == (mixtures.Mixed(),)
   assert load_config("gan_ring:r1").optimizer.learning_rate == mixtures.Mixed().learning_rate
 

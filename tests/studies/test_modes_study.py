@@ -111,7 +111,7 @@ def test_settings_are_chosen_by_modes_times_good_on_seeds_of_their_own(monkeypat
   assert seen == [[100, 100]] * len(tried("r1"))
   marks = [line.split("|")[3:5] for line in text[2:-1]]
   assert marks == [[" 0.25 ", "  "], [" 0.50 ", " best "], *([[" 0.50 ", "  "]] * (len(seen) - 2))]
-  assert text[-1] == "to be put first in genjax/objectives/mixtures.py: r1,1"
+  assert text[-1] == 'for genjax/objectives/mixtures.py: BEST = {"r1": 1}'
   one = {**VALUE, "modes": [*numbers(2), None], "good": [*numbers(0.5), None]}
   assert study.value_of([one, VALUE]) == pytest.approx((0.5 + 0 + 0.5) / 3)
 
