@@ -22,13 +22,16 @@ from genjax.train.compiled import jit_sample
 Allow = Collection[str] | None  # packages whose code names in a config may import; None: any
 
 
-def experiment(config: ConfigDict, *, allow: Allow = None, trust: Collection[str] = ()) -> Experiment:
+def experiment(
+  config: ConfigDict, *, allow: Allow = None, trust: Collection[str] = (), devices: int | None = None
+) -> Experiment:
   """Opens the data and makes the system of a config; compiles nothing.
 
   Args:
     config: from config.load_config, with its overrides.
     allow: packages whose code the config's names may import; None: any.
     trust: further packages, whose code the configs of other runs may import, from whose workdirs it takes nets.
+    devices: that the system will run on; None: those that are here.
 
   Raises:
     UsageError: one line that names the key.
@@ -42,7 +45,7 @@ def experiment(config: ConfigDict, *, allow: Allow = None, trust: Collection[str
   here = {"seed": config.seed, "process": jax.process_index(), "processes": jax.process_count()}
   here |= {"batch": config.data.batch} if "batch" in config.data else {}
   data = make("data", config.data, Maker(here, allow, special))
-  facts = {**data.facts, "decay_steps": config.train.get("steps"), "queues": jax.device_count()}
+  facts = {**data.facts, "decay_steps": config.train.get("steps"), "queues": devices or jax.device_count()}
   maker = Maker(facts, allow, special)
   beside = {key: config[key] for key in config if key not in (*SECTIONS, *OTHERS)}
   system = make("system", config.system, maker, beside=beside)
@@ -79,12 +82,13 @@ def answering(system: System, sections: Mapping[str, Any], allow: Allow = None) 
   return system._replace(init=init)
 
 
-def metrics_of(it: Experiment, *, seed: int | None = None) -> Evaluation:
+def metrics_of(it: Experiment, *, seed: int | None = None, check: bool = True) -> Evaluation:
   """The metrics that a config asks for, after a check that the system has their views and that the data suit them.
 
   Args:
     it: from `experiment`.
     seed: of the samples, for the cards; None: config.seed.
+    check: whether the data suit them, which may read all of the data.
 
   Raises:
     UsageError: an unknown metric, a view that the system does not have, or data that it cannot measure.
@@ -108,7 +112,8 @@ def metrics_of(it: Experiment, *, seed: int | None = None) -> Evaluation:
         f"it has {', '.join(it.system.views) or 'none'}; --config.metrics.{key}=none leaves the metric out"
       )
     try:
-      metrics[key].check(it.data)
+      if check:
+        metrics[key].check(it.data)
     except (ValueError, OSError) as error:
       raise UsageError(f"config.metrics.{key}: {error}") from error
   final = frozenset(key for key in metrics if sections[key].get("final"))

@@ -8,6 +8,7 @@ USAGE = """genjax COMMAND --config NAME|FILE.py[:ARG] [--config.KEY=VALUE ...] [
   compare    measures images on disk against others: folders, .tar, .npz of any tool
   encode     writes features of held-out examples as .npz
   bench      measures speed, memory and operations of a config on this machine
+  plan       what a config needs on TPU slices, by the compiler, on a machine without one
   study      runs an experiment of several trainings: a table and a picture
   objectives lists the adversarial objectives, with papers, equations and what each needs
   convert    writes the weights of the authors' MetaOptNet as .npz
@@ -122,6 +123,22 @@ one step that is under way. sample, evaluate and encode only read, also beside a
   --json        JSON instead of a table
   --metrics     times the metrics of features, not a config
   --n           with --metrics: features on each side (default 10000)
+""",
+  "plan": f"""genjax plan: what the programs of a config need on TPU slices, without a TPU. Nothing is trained or saved.
+
+  genjax plan --config winn_digits --topology v5e-4
+  genjax plan --config vitgan_cifar10 --topology v3-32,v4-32,v5e-16 --dollars 1.2 --config.data.name=mock
+  genjax plan --config gan_digits:hinge --topology v4-32 --json > plan.json
+
+{_CONFIG}  --topology    slices, by commas: v2-8, v3-32, v4-32, v5p-8 (all of so many cores), v5e-16, v6e-8 (of so many
+                chips), or a grid of chips: v4:2x2x4
+  --dollars     a chip-hour; the price is that of config.train.steps training steps, at the least
+  --json        one object; genjax/train/plan_report.py says what is in it
+
+XLA's compiler for TPUs (libtpu) compiles the training step, the sampler and what the config's metrics call: minutes for
+a large net, once for each slice; what was compiled is kept in $GENJAX_CACHE or ~/.cache/genjax. It says whether a
+program fits and what takes the memory, counts operations, bytes and exchanges between chips with every loop in full,
+and bounds the time of a step from below.
 """,
   "study": """genjax study NAME: trains what an experiment needs, measures it, leaves a table and a picture.
 

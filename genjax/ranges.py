@@ -50,7 +50,7 @@ _ROWS: dict[Range, str] = {
     --truncation --step""",
   _ABOVE_ZERO: """
     C clip clip_norm cover drop_over ema_half_life epsilon inner_learning_rate last learning_rate mapping_multiplier
-    multiplier scale std watchdog_s width widths --seconds""",
+    multiplier scale std watchdog_s width widths --dollars --seconds""",
   _SHARE: "b1 b2 decay drop dropout ema label_dropout masked momentum smoothing",
   _PROBABILITY: "style_mixing",
   _SEED: "anchor_seed choice_seed decoder_seed episode_seed extractor_seed out_seed seed --seed",

@@ -173,7 +173,7 @@ def command(request: Any, function: Callable[[Any], None] | None = None) -> int:
     request: from cli.parse.
     function: what runs it; None: the row of COMMANDS.
   """
-  from genjax.train.plan import quiet_libtpu
+  from genjax.train.slices import quiet_libtpu
 
   logging.basicConfig(format="genjax: %(message)s", level=logging.WARNING)
   quiet_libtpu()  # the test extra brings it, and without a TPU it fills the terminal
