@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -24,11 +24,12 @@ from etils import epath
 from jax.sharding import Mesh
 
 from genjax.core import System
+from genjax.train.chips import Chip
 from genjax.train.compiled import jit_parts, jit_sample
 from genjax.train.errors import BadSetting, StorageError
 from genjax.train.files import write_whole
 from genjax.train.flops import Flops, jaxpr_flops
-from genjax.train.hlo import Collective, read
+from genjax.train.hlo import Collective, Reading, read
 from genjax.train.machine import versions
 from genjax.train.mesh import DEFAULT_RULES, Rules, batch_sharding, replicated, state_shardings
 from genjax.train.paths import named_leaves
@@ -202,7 +203,6 @@ def _compile(
     return Plan({}, share, (), math.nan, "", compiled.error, model=model)
   reading, (chip, grid) = read(compiled.text, trips, steps=steps), chips_of(mesh)
   took = seconds(reading, chip, grid) if chip is not None else None
-  looped = any(work.times > 1 for work in reading.work)
   return Plan(
     compiled.memory,
     share,
@@ -214,7 +214,7 @@ def _compile(
     model=model,
     unknown_loops=reading.unknown_loops,
     seconds=took,
-    xla_seconds=_sane(compiled.xla_seconds, took, looped),
+    xla_seconds=_sane(compiled.xla_seconds, reading, took, chip, grid),
   )
 
 
@@ -258,11 +258,15 @@ def _compiled(lowered: Any, mesh: Mesh) -> Compiled:
   return Compiled(memory, float(costs.get("optimal_seconds", math.nan)), compiled.as_text(), None)
 
 
-def _sane(estimate: float, took: Seconds | None, looped: bool) -> float | None:
-  """XLA's estimate, where it is a time: v4 and later have none, and it counts the body of a loop once."""
-  if took is None or looped or not 0.1 * took.total < estimate < 10 * took.total:
+def _sane(
+  estimate: float, reading: Reading, took: Seconds | None, chip: Chip | None, grid: Sequence[int]
+) -> float | None:
+  """XLA's estimate where it is a time: of v4 and later it often is none, and it counts the body of a loop once."""
+  if chip is None or took is None:
     return None
-  return estimate
+  once = reading._replace(work=tuple(work._replace(times=min(work.times, 1.0)) for work in reading.work))
+  loops_are_short = seconds(once, chip, grid).total > 0.95 * took.total
+  return estimate if loops_are_short and took.total / 10 < estimate < 10 * took.total else None
 
 
 def _memory(stats: Any) -> dict[str, int]:
