@@ -62,7 +62,7 @@ def _results(eqn: JaxprEqn, known: list[Any], lengths: dict[int, Loop]) -> list[
   if name == "while":
     _while(eqn, known, lengths)
   elif name == "scan":
-    _follow(params["jaxpr"], known[: params["num_consts"] + params["num_carry"]] + _rest(eqn), lengths)
+    _follow(params["jaxpr"], _in_first_pass(eqn, known), lengths)
   elif name == "cond":
     for branch in params["branches"]:
       _follow(branch, known[1:], lengths)
@@ -82,14 +82,16 @@ def _results(eqn: JaxprEqn, known: list[Any], lengths: dict[int, Loop]) -> list[
   return nothing
 
 
-def _rest(eqn: JaxprEqn) -> list[None]:
-  """Of the slices that a scan goes through nothing is known."""
-  return [None] * (len(eqn.invars) - eqn.params["num_consts"] - eqn.params["num_carry"])
+def _in_first_pass(eqn: JaxprEqn, known: list[Any]) -> list[Any]:
+  """What is known of the arguments of a scan's body; of a slice, whose shape is another one, nothing."""
+  inner = getattr(eqn.params["jaxpr"], "jaxpr", eqn.params["jaxpr"])
+  same = (out.aval.shape == var.aval.shape for out, var in zip(eqn.invars, inner.invars, strict=True))
+  return [value if whole else None for value, whole in zip(known, same, strict=True)]
 
 
 def _while(eqn: JaxprEqn, known: list[Any], lengths: dict[int, Loop]) -> None:
   of_cond, of_body = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-  cond, carry = eqn.params["cond_jaxpr"].jaxpr, known[of_cond + of_body :]
+  cond, carry = getattr(eqn.params["cond_jaxpr"], "jaxpr", eqn.params["cond_jaxpr"]), known[of_cond + of_body :]
   env = dict(zip(cond.invars, known[:of_cond] + carry, strict=True))
   for test in cond.eqns:
     if test.primitive.name != "lt":

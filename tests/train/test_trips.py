@@ -50,6 +50,16 @@ def test_a_loop_within_a_loop_within_a_jitted_branch_is_found():
   assert jaxpr_flops(jaxpr, {loop: it.trips for loop, it in lengths.items()}).flops == 7 * 2 * 4**3
 
 
+def test_a_number_that_a_scan_carries_is_known_in_it_and_its_slices_are_not():
+  def steps(step, xs, ns):
+    one = lambda step, slices: (step + 1, ramped(step, slices[0]) + ramped(slices[1], slices[0]))
+    return lax.scan(one, step, (xs, ns))
+
+  xs, ns = jax.ShapeDtypeStruct((5, 4, 4), jnp.float32), jax.ShapeDtypeStruct((5,), jnp.int32)
+  _, lengths = found(steps, (STEP, xs, ns), [np.int32(2), None, None])
+  assert [loop.trips for loop in lengths.values()] == [180]
+
+
 def test_a_loop_that_may_end_earlier_has_its_greatest_length_which_the_compiled_program_has_too():
   def solve(x):
     unfinished = lambda carry: (carry[0] < 15) & (carry[1].sum() > 1e-6)
