@@ -16,7 +16,7 @@ CANDIDATES = 4
 
 
 def get_config() -> ConfigDict:
-  config = load_config("gan_ring:non_saturating")  # all but what follows
+  config = load_config("gan_ring:non_saturating,shared")  # all but what follows
   config.data.batch *= CANDIDATES
   config.optimizer.schedule = "constant"
   config.system = {

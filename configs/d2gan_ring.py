@@ -13,7 +13,7 @@ from genjax.config import load_config
 
 
 def get_config() -> ConfigDict:
-  config = load_config("gan_ring:non_saturating")  # all but what follows
+  config = load_config("gan_ring:non_saturating,shared")  # all but what follows
   del config.objective
   config.generator.widths = config.critic.widths = (128, 128)  # the critic is that of both critics
   config.data.batch = 256

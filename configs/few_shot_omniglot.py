@@ -22,9 +22,10 @@ Departs   Training has the ways of the test; Snell et al. train prototypes at 60
 
 from ml_collections import ConfigDict
 
+from genjax import registry
 from genjax.config import load_config
 
-HEADS = ("svm", "ridge", "r2d2", "proto", "weston_watkins", "matching", "relation", "maml")
+HEADS = (*registry.HEADS, "maml")
 WAYS = {"5way": 5, "20way": 20}
 SHOTS = {"1shot": 1, "5shot": 5}
 OTHERS = ("lake", "tiny")

@@ -22,6 +22,7 @@ Departs   The generator moves on 64 images; both codes give it 128. That code ad
 
 from ml_collections import ConfigDict
 
+from genjax.config import load_config
 from genjax.objectives.rows import PLAYED, ROWS
 
 STEPS = 100_000  # updates of the generator
@@ -37,38 +38,19 @@ def get_config(arg: str = "") -> ConfigDict:
       f"wanted a row with a generator, labels, and tiny to try, joined by commas; rows are {', '.join(PLAYED)}"
     )
   row = next(iter(rows), "wgan_gp")
-  kind, needs, labels = ROWS[row].critic, ROWS[row].needs, "labels" in words
-  if labels and kind == "autoencoder":
-    raise ValueError(f"the critic of {row} is an autoencoder, which takes no labels; leave out labels")
-  m, critic_steps = 64, needs["critic_steps"]
-
-  config = ConfigDict({"seed": 0})
-  config.data = {"name": "cifar10", "batch": m * critic_steps}
-
-  config.generator = {"name": "resnet", "width": 256 if row == "sn_gan" else 128}
-  config.critic = _critic(row, labels)
-  config.objective = {"name": row}
-  if row == "wgan_gp":
-    config.objective.weight = 10.0
-  if row.startswith("ebgan"):
-    config.objective.margin = 0.2  # in mean squared error
+  labels = "labels" in words
+  config = load_config(f"gan_mnist:{row}{',labels' if labels else ''}")  # all but what follows
+  config.data.name = "cifar10"
+  config.generator = ConfigDict({"name": "resnet", "width": 256 if row == "sn_gan" else 128})
+  config.critic = ConfigDict(_critic(row, labels))
   if row == "denoising":
     config.objective.features = FEATURES if labels else 128  # of the critic's last layer
-  for name in ("optimizer", "generator_optimizer"):  # the first is of both nets, where there is no second
-    if name in needs:
-      config[name] = {**needs[name], "schedule": "linear"}
   if row == "wgan_gp":
+    config.objective.weight = 10.0
     config.optimizer.learning_rate = 2e-4  # that of its code for CIFAR-10; Algorithm 1 has 1e-4
-  config.system = {
-    "name": "gan",
-    "latent": 128,
-    "prior": "normal",
-    "conditional": labels,
-    "critic_steps": critic_steps,
-    "clip": needs.get("clip"),
-    "ema": 0.0,
-    "sample_batch": 500,
-  }
+  config.system.update({"latent": 128, "ema": 0.0, "sample_batch": 500})
+  for name in ("order", "unroll", "consensus"):  # as they are by default
+    del config.system[name]
   config.train = {
     "steps": STEPS,
     "steps_per_call": 100,

@@ -49,4 +49,5 @@ def get_config(arg: str = "") -> ConfigDict:
   for metric in config.metrics.values():
     metric.samples = 2000
   config.metrics.copies.split = "test[:2000]"  # each is compared with 60,000
+  config.metrics.prdc = ConfigDict({"split": "test[:2000]", "samples": 2000, "final": True})
   return config

@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
   config = ConfigDict({"seed": 0})
   config.data = {"name": "text", "batch": 32, "length": 64, "unit": "character"}
 
-  config.net = {"name": "gpt", "width": 96, "depth": 3, "heads": 4, "dropout": 0.1, "dtype": "float32"}
+  config.net = {"name": "gpt", "width": 96, "depth": 3, "heads": 4, "dropout": 0.1}
   config.optimizer = {
     "name": "adam",
     "learning_rate": 3e-3,  # paper: 2.5e-4, for nets and runs far larger

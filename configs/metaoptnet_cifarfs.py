@@ -21,7 +21,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config = load_config(f"metaoptnet_miniimagenet:{arg}")
   config.data.name = "cifarfs"
   config.data.pad = 4
-  if not words & {"1shot", "5shot", "10shot", "15shot", "tiny"}:
+  if "tiny" not in words and "shot" not in arg:
     config.data.shots = 5
   if "block" in config.net:
     config.net.block = 2

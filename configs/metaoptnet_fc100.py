@@ -20,6 +20,6 @@ def get_config(arg: str = "") -> ConfigDict:
   words = set(filter(None, arg.split(",")))
   config = load_config(f"metaoptnet_cifarfs:{arg}")
   config.data.name = "fc100"
-  if not words & {"1shot", "5shot", "10shot", "15shot", "tiny"} and config.net.name == "resnet12":
+  if "tiny" not in words and "shot" not in arg and config.net.name == "resnet12":
     config.data.shots = 15
   return config

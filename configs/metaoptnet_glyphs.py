@@ -15,7 +15,9 @@ Paper     Lee, Maji, Ravichandran & Soatto, CVPR 2019; chapter 4 of the disserta
 
 from ml_collections import ConfigDict
 
-HEADS = ("svm", "ridge", "r2d2", "proto", "weston_watkins", "matching", "relation", "maml")
+from genjax import registry
+
+HEADS = (*registry.HEADS, "maml")
 STEPS = 300
 
 

@@ -28,9 +28,10 @@ Departs   An epoch is the released code's 1000 batches of 8 episodes; the text s
 
 from ml_collections import ConfigDict
 
+from genjax import registry
 from genjax.config import load_config
 
-HEADS = ("svm", "ridge", "r2d2", "proto", "weston_watkins", "matching", "relation", "maml")
+HEADS = (*registry.HEADS, "maml")
 NETS = ("resnet12", "conv4", "r2d2net")
 SHOTS = {"1shot": 1, "5shot": 5, "10shot": 10, "15shot": 15}
 OTHERS = ("trainval", "released", "early", "dataparallel", "tiny")

@@ -19,7 +19,7 @@ def get_config(arg: str = "") -> ConfigDict:
   words = set(filter(None, arg.split(",")))
   config = load_config(f"metaoptnet_miniimagenet:{arg}")
   config.data.name = "tieredimagenet"
-  if not words & {"1shot", "5shot", "10shot", "15shot", "tiny"}:
+  if "tiny" not in words and "shot" not in arg:
     config.data.shots = 10
   if "smoothing" in config.system:
     del config.system["smoothing"]

@@ -26,7 +26,5 @@ def get_config(arg: str = "") -> ConfigDict:
     net.update({key: value for key, value in size.items() if key in net})
   if not tiny:
     config.train.steps = STEPS
-    for metric in config.metrics.values():
-      metric.samples = 2000
-    config.metrics.copies.split = "test[:2000]"  # each is compared with 60,000
+    config.metrics = load_config("gan_mnist").metrics
   return config

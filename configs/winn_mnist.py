@@ -35,6 +35,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.system.update({"initial": 512, "capacity": 8192, "cascade_steps": STEPS // 4})
   config.train.update({"steps": STEPS, "steps_per_call": 1, "log_every": 5, "sample_every": 25})
   for metric in config.metrics.values():
-    metric.samples = 1000
+    metric.samples = 2000
   config.metrics.copies.split = "test[:2000]"  # each is compared with 60,000
+  config.metrics.prdc = ConfigDict({"split": "test[:2000]", "samples": 2000, "final": True})
   return config

@@ -67,8 +67,11 @@ if TYPE_CHECKING:  # for editors; tests/test_public_names.py holds these lines a
   from genjax.systems.heads import ridge as ridge_head
   from genjax.systems.heads import svm as svm_head
   from genjax.systems.maml import maml
+  from genjax.systems.maskgit import maskgit
   from genjax.systems.metaoptnet import metaoptnet
+  from genjax.systems.pixelcnn import pixelcnn
   from genjax.systems.vae import vae
+  from genjax.systems.vqvae import vqvae
   from genjax.systems.winn import winn
   from genjax.systems.winn_classifier import winn_classifier
   from genjax.train.checkpoint import Checkpoints
@@ -164,8 +167,11 @@ HOMES = {  # name -> module, or module:name there, or module:* for the module it
   "ridge_head": "genjax.systems.heads:ridge",
   "svm_head": "genjax.systems.heads:svm",
   "maml": "genjax.systems.maml:maml",
+  "maskgit": "genjax.systems.maskgit:maskgit",
   "metaoptnet": "genjax.systems.metaoptnet:metaoptnet",
+  "pixelcnn": "genjax.systems.pixelcnn:pixelcnn",
   "vae": "genjax.systems.vae:vae",
+  "vqvae": "genjax.systems.vqvae:vqvae",
   "winn": "genjax.systems.winn:winn",
   "winn_classifier": "genjax.systems.winn_classifier:winn_classifier",
   "Checkpoints": "genjax.train.checkpoint",

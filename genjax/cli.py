@@ -1,6 +1,6 @@
 """The `genjax` command: reads a command line into a Request, and runs it. Reading it imports no JAX.
 
-Checked  tests/test_cli.py, tests/test_run.py
+Checked  tests/test_cli.py, tests/test_run.py, tests/test_run_mistakes.py
 """
 
 import contextlib
@@ -49,24 +49,21 @@ OPTIONS: dict[str, dict[str, Callable[[str], Any]]] = {  # what a command takes 
     "to": str,
   },
   "evaluate": {"seed": int, "step": step_or_best, "metrics": str, "n": int, "weights": str},
-  "compare": {
-    "metrics": str,
-    "extractor": str,
-    "weights": str,
-    "resize": str,
-    "n": int,
-    "seed": int,
-    "json": bool,
-  },
+  "compare": {"metrics": str, "extractor": str, "weights": str, "resize": str, "n": int, "seed": int, "json": bool},
   "encode": {"out": str, "split": str, "step": step_or_best},
   "bench": {"seconds": float, "json": bool, "metrics": bool, "n": int},
+  "plan": {"topology": str, "dollars": float, "json": bool},
   "study": {"seeds": int, "quiet": bool},
   "objectives": {},
   "convert": {"from": str, "net": str, "out": str},
   "report": {"out": str, "interpolate": int, "allow": str},
 }
-RUN_BY = {"study": "genjax.studies.command:study", "compare": "genjax.comparison:command"}  # the rest: run.COMMANDS
-TAKES_CONFIG = ("train", "sample", "evaluate", "encode", "bench")
+RUN_BY = {  # the rest: run.COMMANDS
+  "study": "genjax.studies.command:study",
+  "compare": "genjax.comparison:command",
+  "plan": "genjax.planning:command",
+}
+TAKES_CONFIG = ("train", "sample", "evaluate", "encode", "bench", "plan")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -20,7 +20,8 @@ from ml_collections import ConfigDict
 from genjax.registry import UsageError, nearest, origin
 
 SECTIONS = ("seed", "data", "system", "train")  # that every config has
-OTHERS = ("metrics", "sample")  # that it may have; everything else at the top is an argument of the system
+OTHERS = ("metrics", "sample", "mesh")  # that it may have
+WORDS = ("dtype",)  # keys at the top that are no sections; everything else there is an argument of the system
 NAMED = ("data", "system")  # sections that name a function; the others have one of their own
 LAYOUT = 2  # of workdirs; those that an older genjax wrote have no number
 KEPT = {"data": ("batch", "split")}  # keys of a section that stay when its name changes; a size would be another set's

@@ -6,7 +6,9 @@ Checked  tests/systems/test_contract.py: every system of the registry does what 
 """
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -142,3 +144,38 @@ def prepared(system: System, prepare: Callable[[Array | None, Batch], Batch]) ->
 def named_key(key: Array, name: str) -> Array:
   """A key that belongs to a name and is never that of a step."""
   return jax.random.fold_in(jax.random.fold_in(key, _NAMED), zlib.crc32(name.encode()))
+
+
+# Parameters on devices ------------------------------------------------------------------------------------------------
+
+
+class Layout(NamedTuple):
+  """How parameters lie on devices that keep parts of them; both functions change no number."""
+
+  whole: Callable[[Any], Any]  # a tree of parameters, as nets use them
+  parted: Callable[[Any], Any]  # what has their shapes, as it is kept
+
+
+_LAYOUT: ContextVar[Layout | None] = ContextVar("layout", default=None)  # None: nobody keeps parts
+
+
+def whole(params: Any) -> Any:
+  """Parameters that a net is about to use; devices that keep parts of them (train/mesh.py) give each other the rest."""
+  layout = _LAYOUT.get()
+  return params if layout is None else layout.whole(params)
+
+
+def parted(grads: Any) -> Any:
+  """Gradients of parameters in the parts that devices keep, so that an update is of those."""
+  layout = _LAYOUT.get()
+  return grads if layout is None else layout.parted(grads)
+
+
+@contextmanager
+def laid_out(layout: Layout) -> Iterator[None]:
+  """While a function is traced in this block, `whole` and `parted` are those of the layout."""
+  token = _LAYOUT.set(layout)
+  try:
+    yield
+  finally:
+    _LAYOUT.reset(token)

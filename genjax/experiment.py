@@ -1,34 +1,40 @@
 """Makes the objects that a config names (data, system, metrics), and opens the trained state of a workdir.
 
-Checked  tests/test_run.py
+Checked  tests/test_run.py, test_run_own.py
 """
 
 import os
 import traceback
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from genjax import workdir as workdirs
-from genjax.config import OTHERS, SECTIONS, kept_config
+from genjax.config import OTHERS, SECTIONS, WORDS, kept_config
 from genjax.core import Batch, Experiment, Metric, State, System
 from genjax.evaluate import Evaluation, named
 from genjax.make import Maker, check_plain, check_range, checked, function_of, is_ours, make, parameters
 from genjax.registry import TRAIN, UsageError, load, origin
 from genjax.train.compiled import jit_sample
+from genjax.train.mesh import make_mesh
 
 Allow = Collection[str] | None  # packages whose code names in a config may import; None: any
+Precision = Literal["float32", "bfloat16"]
 
 
-def experiment(config: ConfigDict, *, allow: Allow = None, trust: Collection[str] = ()) -> Experiment:
+def experiment(
+  config: ConfigDict, *, allow: Allow = None, trust: Collection[str] = (), devices: int | None = None
+) -> Experiment:
   """Opens the data and makes the system of a config; compiles nothing.
 
   Args:
     config: from config.load_config, with its overrides.
     allow: packages whose code the config's names may import; None: any.
     trust: further packages, whose code the configs of other runs may import, from whose workdirs it takes nets.
+    devices: that the system will run on; None: those that are here.
 
   Raises:
     UsageError: one line that names the key.
@@ -42,12 +48,26 @@ def experiment(config: ConfigDict, *, allow: Allow = None, trust: Collection[str
   here = {"seed": config.seed, "process": jax.process_index(), "processes": jax.process_count()}
   here |= {"batch": config.data.batch} if "batch" in config.data else {}
   data = make("data", config.data, Maker(here, allow, special))
-  facts = {**data.facts, "decay_steps": config.train.get("steps"), "queues": jax.device_count()}
-  maker = Maker(facts, allow, special)
-  beside = {key: config[key] for key in config if key not in (*SECTIONS, *OTHERS)}
+  facts = {**data.facts, "decay_steps": config.train.get("steps"), "queues": devices or jax.device_count()}
+  beside = {key: config[key] for key in config if key not in (*SECTIONS, *OTHERS, *WORDS)}
+  maker = Maker({**facts, **_of_nets(config)}, allow, special)
   system = make("system", config.system, maker, beside=beside)
   sections = {"config.system": config.system, **{f"config.{key}": section for key, section in beside.items()}}
   return Experiment(config, data, answering(system, sections, allow), facts, maker)
+
+
+def mesh_of(config: ConfigDict) -> Mesh:
+  """All devices, as config.mesh arranges them. Raises UsageError, or BadSetting where they do not make such a grid."""
+  section = config.get("mesh") or {}
+  check_plain(make_mesh, section, at="config.mesh")
+  return make_mesh(**section)
+
+
+def _of_nets(config: ConfigDict) -> dict[str, Any]:
+  """Arguments of every net that its section leaves out: config.dtype, in which nets multiply. Raises UsageError."""
+  if config.get("dtype") is None:
+    return {}
+  return {"dtype": checked(config.dtype, Precision, at="config.dtype")}
 
 
 def answering(system: System, sections: Mapping[str, Any], allow: Allow = None) -> System:
@@ -79,12 +99,13 @@ def answering(system: System, sections: Mapping[str, Any], allow: Allow = None) 
   return system._replace(init=init)
 
 
-def metrics_of(it: Experiment, *, seed: int | None = None) -> Evaluation:
+def metrics_of(it: Experiment, *, seed: int | None = None, check: bool = True) -> Evaluation:
   """The metrics that a config asks for, after a check that the system has their views and that the data suit them.
 
   Args:
     it: from `experiment`.
     seed: of the samples, for the cards; None: config.seed.
+    check: whether the data suit them, which may read all of the data.
 
   Raises:
     UsageError: an unknown metric, a view that the system does not have, or data that it cannot measure.
@@ -108,7 +129,8 @@ def metrics_of(it: Experiment, *, seed: int | None = None) -> Evaluation:
         f"it has {', '.join(it.system.views) or 'none'}; --config.metrics.{key}=none leaves the metric out"
       )
     try:
-      metrics[key].check(it.data)
+      if check:
+        metrics[key].check(it.data)
     except (ValueError, OSError) as error:
       raise UsageError(f"config.metrics.{key}: {error}") from error
   final = frozenset(key for key in metrics if sections[key].get("final"))
@@ -134,7 +156,7 @@ def refuse_best_of_test(it: Experiment, measured: Evaluation) -> None:
       )
 
 
-def sampler(system: System, mesh: Any) -> Any:
+def sampler(system: System, mesh: Mesh) -> Any:
   """The compiled view "sample", or None where the system has none."""
   view = system.views.get("sample")
   return view and jit_sample(view, mesh)

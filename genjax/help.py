@@ -8,6 +8,7 @@ USAGE = """genjax COMMAND --config NAME|FILE.py[:ARG] [--config.KEY=VALUE ...] [
   compare    measures images on disk against others: folders, .tar, .npz of any tool
   encode     writes features of held-out examples as .npz
   bench      measures speed, memory and operations of a config on this machine
+  plan       what a config needs on TPU slices, by the compiler, on a machine without one
   study      runs an experiment of several trainings: a table and a picture
   objectives lists the adversarial objectives, with papers, equations and what each needs
   convert    writes the weights of the authors' MetaOptNet as .npz
@@ -37,7 +38,7 @@ HELP = {
 {_CONFIG}  --workdir     default runs/<config>; gets config.json, metrics.jsonl, samples/, checkpoints/, tensorboard/,
                 figure.png, summary.json
   --continue    goes on although keys differ from those of the run in the workdir, and records them in continued.json;
-                without it only train.steps, train.*_every, train.keep, train.samples, metrics and sample may differ
+                without it train.steps, train.*_every, train.keep, train.samples, mesh, metrics and sample may differ
   --init-from   workdir of another run with the same nets; a new run starts from its newest weights
   --quiet       nothing on the terminal
 
@@ -123,16 +124,34 @@ one step that is under way. sample, evaluate and encode only read, also beside a
   --metrics     times the metrics of features, not a config
   --n           with --metrics: features on each side (default 10000)
 """,
+  "plan": f"""genjax plan: what the programs of a config need on TPU slices, without a TPU. Nothing is trained or saved.
+
+  genjax plan --config winn_digits --topology v5e-4
+  genjax plan --config vitgan_cifar10 --topology v3-32,v4-32,v5e-16 --dollars 1.2 --config.data.name=mock
+  genjax plan --config gan_digits:hinge --topology v4-32 --json > plan.json
+
+{_CONFIG}  --topology    slices, by commas: v2-8, v3-32, v4-32, v5p-8 (all of so many cores), v5e-16, v6e-8 (of so many
+                chips), or a grid of chips: v4:2x2x4
+  --dollars     a chip-hour; the price is that of config.train.steps training steps, at the least
+  --json        one object; genjax/train/plan_report.py says what is in it
+
+XLA's compiler for TPUs (libtpu) compiles the training step, the sampler and what the config's metrics call: minutes for
+a large net, once for each slice; what was compiled is kept in $GENJAX_CACHE or ~/.cache/genjax. It says whether a
+program fits and what takes the memory, counts operations, bytes and exchanges between chips with every loop in full,
+and bounds the time of a step from below.
+""",
   "study": """genjax study NAME: trains what an experiment needs, measures it, leaves a table and a picture.
 
   genjax study digits
   genjax study digits --seeds 1 --workdir runs/study_digits
   genjax study few_shot_heads --config metaoptnet_cifarfs --config.data.path=CIFAR-FS
+  genjax study mnist --config.data.path=mnist
 
   --workdir     default runs/study_<name>; the same command again does only what is missing
   --seeds       runs of each row, with seeds 0, 1, ...
   --quiet       only the table on the terminal
-  --config      of few_shot_* and memory: the config that their runs share; --config.KEY=VALUE changes it
+  --config      the config that the runs share, another than the study's own; a study that has none says so
+                --config.KEY=VALUE changes it in every run
 
 """,
   "objectives": """genjax objectives [ROW]: every row of the zoo, with its paper, its equation and what it needs.

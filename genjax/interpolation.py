@@ -15,7 +15,7 @@ from genjax.experiment import experiment
 from genjax.registry import UsageError
 from genjax.samples import samples
 from genjax.train.errors import RunError, reason
-from genjax.train.plan import quiet_libtpu
+from genjax.train.slices import quiet_libtpu
 
 
 def interpolation(workdir: str, rows: int, across: int, allow: Collection[str]) -> np.ndarray | str:

@@ -36,23 +36,24 @@ _SEED = Range("0 or more and less than 2**32", 0, SEEDS)
 _ROWS: dict[Range, str] = {
   _COUNT: """
     accumulate ascent_steps base batch block blocks candidates capacity cascade_steps cascades channels
-    chosen_at chunk code component_steps components critic_steps decay_steps degree depth depths episodes
-    evaluate_steps factors features group groups growth head_classes heads hidden importance_samples initial
-    directions inner_steps interval iterations kernel latent layers length levels minibatch mixture_critic_steps most
-    neighbours passes patch patches path_interval points splits subset_size subsets
-    processes queries queues r1_interval ramp ratio sample_batch sampler_steps scales shape shared shots size
-    starts stages stem steps strides synthesis_batch units vocabulary ways classes target_shape
-    steps_per_call log_every checkpoint_every keep --n --interpolate --seeds""",
+    checkpoint_every chosen_at chunk classes code codes component_steps components critic_steps decay_steps degree
+    depth depths directions episodes evaluate_steps factors features first_kernel fsdp group groups growth
+    head_classes heads hidden importance_samples initial inner_steps interval iterations keep kernel latent layers
+    length levels log_every minibatch mixture_critic_steps model most neighbours outputs passes patch patches
+    path_interval points processes queries queues r1_interval ramp ratio sample_batch sampler_steps scales shape
+    shared shots size splits stages starts stem steps steps_per_call strides subset_size subsets synthesis_batch
+    target_shape units vocabulary ways --n --interpolate --seeds""",
   _FROM_ZERO: """
-    alpha attention beta class_weight consensus crop cycle ema_start eps eta fake gamma halvings history identity
-    jitter kernels lecam mapping_depth margin pad path penalty process pull_away real rho ridge samples start synthesis
-    temperature tolerance unroll warmup_steps weight weight_decay sample_every evaluate_every --truncation --step""",
+    alpha attention beta class_weight consensus contraction crop cycle ema_start eps eta evaluate_every fake gamma
+    guidance halvings history identity jitter kernels lecam mapping_depth margin pad path penalty process pull_away
+    real rho ridge sample_every samples start synthesis temperature tolerance unroll warmup_steps weight weight_decay
+    --truncation --step""",
   _ABOVE_ZERO: """
     C clip clip_norm cover drop_over ema_half_life epsilon inner_learning_rate last learning_rate mapping_multiplier
-    multiplier scale std width widths watchdog_s --seconds""",
-  _SHARE: "b1 b2 decay drop dropout ema momentum smoothing",
+    multiplier scale std watchdog_s width widths --seconds --dollars""",
+  _SHARE: "b1 b2 decay drop dropout ema label_dropout masked momentum smoothing",
   _PROBABILITY: "style_mixing",
-  _SEED: "seed anchor_seed choice_seed decoder_seed episode_seed extractor_seed --seed",
+  _SEED: "anchor_seed choice_seed decoder_seed episode_seed extractor_seed out_seed seed --seed",
   _ANY: "above drops high low noise sharpness",
 }
 RANGES = {name: span for span, names in _ROWS.items() for name in names.split()}

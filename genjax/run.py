@@ -21,6 +21,7 @@ from genjax.experiment import (
   Allow,
   experiment,
   join_hosts,
+  mesh_of,
   metrics_of,
   refuse_best_of_test,
   sampler,
@@ -37,7 +38,7 @@ from genjax.train import loop
 from genjax.train.errors import RunError, advice, reason
 from genjax.train.files import read_metrics, write_json
 from genjax.train.machine import hardware, versions
-from genjax.train.mesh import make_mesh
+from genjax.train.mesh import make_mesh, on_mesh
 from genjax.train.terminal import answer, say
 
 
@@ -69,11 +70,13 @@ def train(
   """
   join_hosts()
   changed = workdirs.refuse_another(config, workdir, go_on=go_on)
+  mesh = mesh_of(config)
   it = experiment(config, allow=allow, trust=trust)
+  it = it._replace(system=on_mesh(it.system, mesh))
   evaluation = metrics_of(it)
   logged = in_training(evaluation)
   refuse_best_of_test(it, logged)
-  sample = sampler(it.system, make_mesh())
+  sample = sampler(it.system, mesh)
   values = lambda key, state: {
     name: number.value for name, number in measure(logged, key, state, it.data, it.system.views, sample).items()
   }
@@ -82,6 +85,7 @@ def train(
     "data": it.data,
     "workdir": workdir,
     "key": jax.random.key(config.seed),
+    "mesh": mesh,
     "quiet": quiet,
     "evaluators": {"samples": values} if logged.metrics else None,
     "better": better(logged),
@@ -104,8 +108,8 @@ def train(
 
 def summary_of(it: Experiment, evaluation: Evaluation, state: Any, workdir: str | os.PathLike) -> dict[str, Any]:
   """What summary.json says of a finished run; leaves figure.png where a Frechet distance of pictures was measured."""
-  config, best = it.config, it.config.train.get("best")
-  sample = sampler(it.system, make_mesh())
+  config, best, mesh = it.config, it.config.train.get("best"), mesh_of(it.config)
+  sample = sampler(it.system, mesh)
   key = named_key(jax.random.key(config.seed), "summary")
   of = lambda state: measure(evaluation, key, state, it.data, it.system.views, sample)
   rows = read_metrics(os.path.join(workdir, "metrics.jsonl")) if jax.process_index() == 0 else []
@@ -120,7 +124,7 @@ def summary_of(it: Experiment, evaluation: Evaluation, state: Any, workdir: str 
   numbers = of(state)
   summary["metrics"] = cards(numbers)
   if best:
-    chosen, at = workdirs.restored(it.system, it.data, workdir, "best", mesh=make_mesh())
+    chosen, at = workdirs.restored(it.system, it.data, workdir, "best", mesh=mesh)
     summary |= {
       "best_step": at,
       "chosen_by": best,
@@ -173,7 +177,7 @@ def command(request: Any, function: Callable[[Any], None] | None = None) -> int:
     request: from cli.parse.
     function: what runs it; None: the row of COMMANDS.
   """
-  from genjax.train.plan import quiet_libtpu
+  from genjax.train.slices import quiet_libtpu
 
   logging.basicConfig(format="genjax: %(message)s", level=logging.WARNING)
   quiet_libtpu()  # the test extra brings it, and without a TPU it fills the terminal
@@ -296,6 +300,7 @@ def _bench(request: Any) -> None:
     it.system,
     it.data,
     key=jax.random.key(request.config.seed),
+    mesh=mesh_of(request.config),
     steps_per_call=request.config.train.steps_per_call,
     seconds=request.options.get("seconds", 10.0),
     samples=request.config.train.get("samples", 64),

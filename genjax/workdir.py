@@ -3,7 +3,7 @@
     config.json      the config, with the number of this layout
     continued.json   keys that `--continue` changed, with the step at which it did
 
-Checked  tests/test_run.py
+Checked  tests/test_workdir.py, test_run.py
 """
 
 import fnmatch
@@ -27,6 +27,8 @@ from genjax.train.mesh import make_mesh, place, state_shardings
 
 _LOG = logging.getLogger("genjax")
 MAY_DIFFER = (
+  "mesh",
+  "mesh.*",
   "sample",
   "sample.*",
   "metrics",

@@ -44,17 +44,18 @@ SMOKE = (  # what other software stacks run: beginnings of names of tests
   ),
   "tests/ops/test_qp.py",  # the solver
   "tests/ops/test_svm.py",
-  "tests/train/test_checkpoint.py",
+  "tests/train/test_checkpoint",
   "tests/data/test_digits.py",  # the readers of prepared files
 )
 
 ONE_DEVICE = (  # beginnings of names of files
   "tests/studies/",
   "tests/test_metaoptnet_glyphs.py",
-  "tests/test_run.py",
+  "tests/test_run",
   "tests/test_small_runs.py",
   "tests/test_winn_classifiers.py",
   "tests/test_winn_digits.py",
+  "tests/test_workdir.py",
 )
 # Beginnings of names of files that come first, so that no worker is alone with a dear one at the end.
 DEAR = ("tests/test_", "tests/studies/", "tests/train/", "tests/systems/")

@@ -5,6 +5,7 @@ narrow nets (`tiny`), an objective in the nets of gan_ring. Nothing is compiled.
 """
 
 import functools
+import re
 import runpy
 
 import jax
@@ -42,8 +43,8 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "winn_svhn": ["", "single", "exact", "single,exact", "tiny"],
   "winn_celeba": [*words_of("winn_celeba", "NETS"), "single", "cascades", "exact", "tiny"],
   "gan_digits": [*PLAYED, "cgan"],
-  "gan_ring": PLAYED,
-  "gan_grid": PLAYED,
+  "gan_ring": [*PLAYED, "r1,1", "r1,shared", "wasserstein,shared"],
+  "gan_grid": [*PLAYED, "big_gan,shared"],
   "gan_mnist": ["", *PLAYED, "wgan_gp,labels", "sn_gan,labels"],
   "gan_cifar10": ["", *PLAYED, "tiny", "sn_gan,tiny", "r1,labels", "sn_gan,labels", "hinge,labels,tiny"],
   "d2gan_ring": [""],
@@ -60,12 +61,20 @@ ARGUMENTS = {  # config -> all that get_config takes, and words that go together
   "metaoptnet_tieredimagenet": FEW_SHOT,
   "metaoptnet_cifarfs": FEW_SHOT,
   "metaoptnet_fc100": FEW_SHOT,
+  "autoencoder_digits": ["", *words_of("autoencoder_digits", "KINDS"), "conv,denoising"],
+  "tangent_digits": [""],
   "vae_digits": words_of("vae_digits", "LIKELIHOODS"),
-  "ddpm_digits": ["", "ddim"],
+  "ddpm_digits": ["", *words_of("ddpm_digits", "WORDS"), "ddim,labels,velocity", "learned,dit"],
+  "ddpm_mnist": ["", "dit,labels", "learned"],
+  "ddpm_cifar10": ["", "cosine", "tiny", "cosine,tiny"],
   "glow_digits": ["", "realnvp", "variational", "glow,variational", "realnvp,variational"],
   "glow_mnist": ["", "variational", "published", "published,variational"],
   "cyclegan_digits": [""],
   "gpt_text": [""],
+  "vqvae_digits": [""],
+  "maskgit_digits": [""],
+  "pixelcnn_digits": words_of("pixelcnn_digits", "NETS"),
+  "pixelcnn_mnist": words_of("pixelcnn_mnist", "NETS"),
 }
 STEPS = (  # one of every kind
   *("winn_digits", "winn_digits:cascade", "winn_digits:inn", "winn_texture:brick", "winn_cifar10", "winn_celeba"),
@@ -77,8 +86,10 @@ STEPS = (  # one of every kind
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in ("stylegan2-stylegan2", "l2-isn-overlap-proj", "biggan")),
   *("metaoptnet_glyphs", "metaoptnet_glyphs:relation"),  # test_few_shot_heads.py has every head
   *(f"metaoptnet_miniimagenet:{words}" for words in ("", "released", "conv4,maml", "r2d2net,r2d2")),
+  *("autoencoder_digits:conv,contractive", "tangent_digits", "vae_digits"),
+  *("ddpm_digits:labels,learned", "ddpm_mnist:dit", "cyclegan_digits", "gpt_text"),
+  *("pixelcnn_digits", "vqvae_digits", "maskgit_digits"),
   *("glow_digits:variational", "glow_digits:realnvp", "glow_mnist:published"),
-  *("vae_digits", "ddpm_digits", "cyclegan_digits", "gpt_text"),
 )
 STARTS = (  # other sizes and nets: the state alone
   *(
@@ -95,8 +106,10 @@ STARTS = (  # other sizes and nets: the state alone
   *(f"vitgan_cifar10:{word},noaug,tiny" for word in words_of("vitgan_cifar10", "NETS")[1::2]),
   *("vitgan_mnist", "vitgan_mnist:stylegan2-stylegan2", "few_shot_omniglot", "few_shot_omniglot:maml,20way"),
   *("gan_mnist:big_gan", "gan_cifar10:mmd_gan", "gan_cifar10:r1,labels"),
+  *("pixelcnn_mnist", "pixelcnn_digits:plain", "pixelcnn_digits:row", "pixelcnn_digits:diagonal"),
   *(f"vitgan_lsun{size}:{w}" for size in (64, 128) for w in ("stylegan2-stylegan2", "biggan", "transgan", "released")),
   *("vitgan_celeba64", "vitgan_lsun64:32,mixer", "metaoptnet_cifarfs", "metaoptnet_fc100:conv4"),
+  *("ddpm_digits", "ddpm_cifar10:cosine,tiny"),
 )
 PARAMETERS = {"winn_celeba": 2_354_177, "metaoptnet_miniimagenet": 12_424_320, "metaoptnet_fc100": 12_424_320}  # thesis
 
@@ -107,8 +120,8 @@ def data(monkeypatch):
 
 
 def started(name):
-  """The system of a config, which takes raw batches, a batch's shapes, and those of the first state."""
-  it = experiment(load_config(name))
+  """The system of a config or of its name, which takes raw batches, a batch's shapes, and those of the first state."""
+  it = experiment(load_config(name) if isinstance(name, str) else name)
   system = prepared(it.system, it.data.prepare)
   batch = {key: jax.ShapeDtypeStruct(value.shape, value.dtype) for key, value in it.data.batch(0).items()}
   return system, batch, jax.eval_shape(system.init, jax.random.key(0), batch)
@@ -137,6 +150,17 @@ def test_a_step_traces_and_keeps_the_form_of_the_state(name):
   assert form(after) == form(state)
   assert metrics
   assert {(value.shape, str(value.dtype)) for value in metrics.values()} == {((), "float32")}
+
+
+@pytest.mark.parametrize("name", ["vitgan_digits", "winn_digits", "metaoptnet_glyphs"])
+def test_one_word_makes_all_nets_of_a_config_multiply_in_bfloat16_and_the_state_and_metrics_stay_float32(name):
+  config = load_config(name)
+  config.dtype = "bfloat16"
+  system, batch, state = started(config)
+  step, (after, metrics) = jax.make_jaxpr(system.step, return_shape=True)(jax.random.key(0), state, batch)
+  assert {str(leaf.dtype) for leaf in jax.tree.leaves((after, metrics))} <= {"float32", "int32", "uint8"}
+  products = re.findall(r":(\w+)\[[\d,]*\] = (?:conv_general_dilated|dot_general)\[", str(step))
+  assert products.count("bf16") > products.count("f32")
 
 
 @pytest.mark.parametrize("name", STARTS)
@@ -208,12 +232,12 @@ def test_every_row_of_vitgans_tables_has_words_and_rows_differ():
 
 
 def test_rows_keep_the_ratio_of_both_learning_rates():
-  for name in ("gan_ring:big_gan", "gan_grid:lecam", "gan_digits:big_gan"):
+  for name in ("gan_ring:big_gan,shared", "gan_grid:lecam,shared", "gan_digits:big_gan"):
     config, needs = load_config(name), ROWS["big_gan"].needs
     ratio = needs["generator_optimizer"]["learning_rate"] / needs["optimizer"]["learning_rate"]
     assert config.generator_optimizer.learning_rate == pytest.approx(ratio * config.optimizer.learning_rate)
     assert config.generator_optimizer.b2 == 0.999
-  assert load_config("gan_ring:r1").get("generator_optimizer") is None
+  assert load_config("gan_ring:r1,shared").get("generator_optimizer") is None
 
 
 def test_the_literal_generator_of_an_f_gan_is_a_word_on_the_command_line():
@@ -252,6 +276,7 @@ def test_trainval_stops_where_the_thesis_says_and_chooses_nothing_by_classes_it_
     ("few_shot_omniglot:5way,20way", "does not take"),
     ("winn_mnist:vanilla,convnet", "wanted convnet or vanilla"),
     ("gan_ring:winn", "wanted a row with a generator: minimax, "),
+    ("gan_grid:r1,9", "r1 has no settings '9'; wanted shared, or a number below"),
     ("gan_digits:wgan", "a row with a generator: minimax, "),
   ],
 )

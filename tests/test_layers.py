@@ -220,6 +220,19 @@ def test_files_and_functions_are_short():
   assert statistics.median(functions.values()) <= MEDIAN_OF_FUNCTIONS
 
 
+def test_configs_and_tests_are_short_files_too():
+  paths = (path for folder in ("configs", "launch", "tests") for path in (ROOT / folder).rglob("*.py"))
+  files = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in paths}
+  assert files
+  assert not {path: count for path, count in files.items() if count > MOST_LINES}
+
+
+def test_names_of_files_of_tests_are_each_used_once():
+  """Their folders are no packages, so a second file of one name would hide the first."""
+  names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name not in ("conftest.py", "make.py")]
+  assert not {name for name in names if names.count(name) > 1}
+
+
 def test_every_file_has_a_docstring_and_is_named_for_what_it_knows():
   assert not [path for path in sources() if not ast.get_docstring(tree_of(path))]
   assert not [path for path in sources() if VAGUE & set(path.removesuffix(".py").split("/"))]

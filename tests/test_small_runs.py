@@ -29,6 +29,8 @@ RUNS = {  # config -> keys that make it small
   "ddpm_digits": {"net.widths": (8, 8), "net.groups": 4, "system.steps": 5, **NO_PICTURES, **OFTEN, **SELDOM},
   "glow_digits:variational": {"net.levels": 1, "net.depth": 2, "net.width": 4, **NO_PICTURES, **OFTEN, **SELDOM},
   "cyclegan_digits": {"generator.width": 4, "generator.blocks": 1, "critic.widths": (4,), **OFTEN},
+  "pixelcnn_digits": {"net.width": 4, "net.layers": 2, "net.hidden": 4, **NO_PICTURES, **OFTEN, **SELDOM},
+  "maskgit_digits": {"net.width": 8, "net.depth": 1, "net.heads": 2, **NO_PICTURES, **OFTEN, **SELDOM},
   "gpt_text": {"net.width": 8, "net.depth": 1, "net.heads": 2, "data.batch": 8, "data.length": 8, **OFTEN, **SELDOM},
 }
 

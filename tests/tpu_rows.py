@@ -3,7 +3,7 @@
 Checked  tests/test_tpu.py compiles each row for the slice that it names.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -34,6 +34,8 @@ class Row(NamedTuple):
   capacities: tuple[int, ...]  # two sizes of the pool that divide over all devices; (0,): there is no pool
   activation: tuple[int, ...]  # [H, W, C] of an inner layer that no other array has: it shows the images in work
   in_step: int  # images that have this activation together, over all devices, in the step
+  updates: Mapping[str, int]  # player -> its updates in a step; "": all parameters
+  beside: int  # bytes of batch statistics and scalars that a step sends at most, beside the gradients
   in_sample: int = 0  # and in the sampler; 0: there is none
   samples: int = 512  # asked of the sampler
   batch: int = 256  # images, or episodes where `shots` says how many supports of each class they have
@@ -85,9 +87,12 @@ def _metaoptnet(_: int) -> System:
   return metaoptnet(Conv4(24), svm(ways=WAYS), shape=SHAPE, ways=WAYS, together=True)
 
 
+# v3:4x4 has 32 devices, v4:2x2x4 has 16. Batch norms sum over images before places, so gan's send [8, 8, 64] for [64].
 ROWS = {
-  "winn": Row("v3:4x4", _winn, (512, 2048), (32, 32, 32), in_step=128, in_sample=128),  # 32 devices
-  "gan": Row("v4:2x2x4", _gan, (0,), (16, 16, 48), in_step=64, in_sample=64),  # 16 devices
-  "vae": Row("v4:2x2x4", _vae, (0,), (16, 16, 24), in_step=256, in_sample=512),
-  "metaoptnet": Row("v4:2x2x4", _metaoptnet, (0,), (32, 32, 24), in_step=160, batch=16, shots=1),
+  "winn": Row("v3:4x4", _winn, (512, 2048), (32, 32, 32), in_step=128, updates={"": 12}, beside=1 << 10, in_sample=128),
+  "gan": Row("v4:2x2x4", _gan, (0,), (16, 16, 48), 64, {"critic": 4, "generator": 1}, 170_000, in_sample=64),
+  "vae": Row("v4:2x2x4", _vae, (0,), (16, 16, 24), in_step=256, updates={"": 1}, beside=16 << 10, in_sample=512),
+  "metaoptnet": Row(
+    "v4:2x2x4", _metaoptnet, (0,), (32, 32, 24), in_step=160, updates={"": 1}, beside=4 << 10, batch=16, shots=1
+  ),
 }

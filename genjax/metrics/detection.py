@@ -7,6 +7,7 @@ ever having seen the other sets. Most need no download, and each asks something 
     constant        is f high on whatever is smooth? one colour per image
     permuted        each image's own pixels in a random order: colours are right, structure is not
     inverted        255 - x: structure is right, colours are not (nearly in-distribution where both signs occur)
+    rotated         a quarter turn, or half a turn of images that are no squares (some digits stay digits)
 
 The caller adds what it has: start noise p0 of its sampler, textures, another data set.
 
@@ -16,22 +17,73 @@ Checked  tests/metrics/test_detection.py
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
-from genjax.core import Array, Number
+from genjax.core import Array, Dataset, Metric, Number, State
 from genjax.metrics.card import Card, digest
 from genjax.metrics.pixels import as_uint8, paired
+from genjax.metrics.real import once, real_images
 from genjax.ops.augment import to_unit
 from genjax.ops.ranking import aupr, auroc, fpr_at_tpr
 
 BATCH = 250
 MEASURES: dict[str, Callable[[Any, Any], float]] = {"auroc": auroc, "aupr": aupr, "fpr at 95% tpr": fpr_at_tpr}
+SETS = ("uniform noise", "constant", "permuted", "inverted", "rotated")  # that need no download
 
 
 def detection(
+  *,
+  split: str = "test",
+  by: Literal["score", "confidence"] = "score",
+  against: Dataset | None = None,
+  against_split: str = "test",
+  out_seed: int = 0,
+  seed: int | None = None,
+  ema: bool | None = None,
+) -> Metric:
+  """The metrics "auroc_<set>" for every set of SETS, and for another data set.
+
+  Args:
+    split: the images that are in-distribution.
+    by: "score" is the view of this name, f; "confidence" the largest log-probability of the view "classify".
+    against: another data set, whose images have the same size.
+    against_split: of that data set.
+    out_seed: of the sets that are drawn.
+    seed, ema: of the training, and whether the weights are averaged, for the card.
+  """
+  view = {"score": "score", "confidence": "classify"}[by]
+  names = {name: f"auroc_{name.replace(' ', '_')}" for name in SETS}
+  if against is not None:
+    other = str(against.facts.get("name", "other"))
+    names[other] = f"auroc_{other}"
+
+  @once
+  def opened(data: Dataset) -> tuple[Any, dict[str, np.ndarray]]:
+    real = real_images(data, split)
+    sets = out_sets(real.examples["image"], seed=out_seed)
+    if against is not None:
+      sets[other] = real_images(against, against_split).examples["image"]
+      paired(sets[other], real.examples["image"], name=f"images of {other}")
+    return real, sets
+
+  def measure(key: Array, views: Mapping[str, Callable], state: State, data: Dataset) -> dict[str, Number]:
+    del key
+    real, sets = opened(data)
+    score = lambda images: views[view](state, images)
+    detector = score if by == "score" else lambda images: jax.nn.log_softmax(score(images)).max(-1)
+    apart = separation(detector, real.examples["image"], sets, split=real.name, subject=by, seed=seed, ema=ema)
+    return {name: apart[other]["auroc"] for other, name in names.items()}
+
+  def check(data: Dataset) -> None:
+    opened(data)
+
+  return Metric((view,), measure, dict.fromkeys(names.values(), "higher"), check)
+
+
+def separation(
   score: Callable[[Array], Array],
   in_images: Any,
   out_images: Mapping[str, Any],
@@ -39,6 +91,7 @@ def detection(
   split: str,
   subject: str = "score",
   seed: int | None = None,
+  ema: bool | None = None,
   batch: int = BATCH,
 ) -> dict[str, dict[str, Number]]:
   """Scores the in-distribution images once, then every other set against them.
@@ -49,7 +102,7 @@ def detection(
     out_images: set name to images, of the same height, width and channels; any number of them.
     split: names the in-distribution images on the cards, e.g. "digits/test".
     subject: whose score it is.
-    seed: of its training.
+    seed, ema: of its training, and whether its weights are averaged.
     batch: images scored at once.
 
   Returns:
@@ -75,6 +128,7 @@ def detection(
       split=f"{split} against {name}",
       data_digest=of_images,
       seed=seed,
+      ema=ema,
       precision=None,
     )
     numbers[name] = {metric: Number(rule(of_inside, of_others), card(metric)) for metric, rule in MEASURES.items()}
@@ -99,7 +153,7 @@ def out_sets(images: Any, *, seed: int = 0) -> dict[str, np.ndarray]:
   """Sets that need no download, each like `images` [N, H, W, C] in number and size, uint8.
 
   Returns:
-    "uniform noise", "constant", "permuted", "inverted", as the header describes them.
+    those of SETS, as the header describes them.
   """
   pixels = as_uint8(images)
   rng_noise, rng_constant, rng_permuted = np.random.default_rng(seed).spawn(3)
@@ -112,4 +166,5 @@ def out_sets(images: Any, *, seed: int = 0) -> dict[str, np.ndarray]:
     "constant": np.broadcast_to(colours, pixels.shape).copy(),
     "permuted": permuted.reshape(pixels.shape),
     "inverted": 255 - pixels,
+    "rotated": np.rot90(pixels, 1 if height == width else 2, (1, 2)).copy(),
   }

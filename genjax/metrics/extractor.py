@@ -25,6 +25,7 @@ from genjax.core import Array
 from genjax.metrics import classifier
 from genjax.metrics.card import digest
 from genjax.metrics.pixels import as_uint8
+from genjax.metrics.placing import copied, multiple, split
 from genjax.metrics.stored import content, kept
 from genjax.ops.augment import to_unit
 
@@ -74,7 +75,8 @@ class Extractor:
     pixels = as_uint8(images)
     if pixels.shape[1:] != self.size:
       raise ValueError(f"images are {pixels.shape[1:]}; this extractor reads {self.size} and does not resize")
-    return _in_batches(lambda part: classifier.forward(self.net, self.params, part), pixels)
+    params = jax.device_put(self.params, copied())
+    return _in_batches(lambda part: classifier.forward(self.net, params, jax.device_put(part, split())), pixels)
 
 
 def train_extractor(
@@ -227,7 +229,7 @@ def function_extractor(function: Callable[[Array], Array], images: np.ndarray) -
 
 def _in_batches(function: Callable[[np.ndarray], Any], pixels: np.ndarray) -> Any:
   """What a function gives for images [N, H, W, C] uint8, a batch of one size at a time, joined on the host."""
-  batch = max(1, min(_BATCH_MOST, _BATCH_PIXELS // (pixels.shape[1] * pixels.shape[2])))
+  batch = multiple(max(1, min(_BATCH_MOST, _BATCH_PIXELS // (pixels.shape[1] * pixels.shape[2]))))
   parts = []
   for start in range(0, len(pixels), batch):
     part = pixels[start : start + batch]

@@ -26,11 +26,11 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from PIL import Image
 
 from genjax.core import Array
 from genjax.metrics.pixels import as_uint8
+from genjax.metrics.placing import copied, multiple, split
 from genjax.nets.inception import FEATURES, LOGITS, SIDE, Inception, from_port
 from genjax.ops.resize import tf1_bilinear
 from genjax.torch_file import read_torch
@@ -101,9 +101,9 @@ class InceptionExtractor:
       rows = slice(start, start + len(part))
       padded = np.concatenate([part, np.zeros((self.batch - len(part), *part.shape[1:]), np.uint8)])
       if self.resizer == "pil":
-        resized = jax.device_put(pil_bicubic(padded, self.side), _split())
+        resized = jax.device_put(pil_bicubic(padded, self.side), split())
       else:
-        resized = _tf1(jax.device_put(padded, _split()), self.side)
+        resized = _tf1(jax.device_put(padded, split()), self.side)
       now = rows, _net(self.params, resized)
       if before is not None:
         yield before
@@ -134,8 +134,7 @@ def inception(
   params, sha256 = _opened(weights, os.path.realpath(weights), about.st_mtime_ns, about.st_size)
   name = "the published weights" if sha256 == SHA256 else f"NOT the published weights but {os.path.basename(weights)}"
   description = f"{FEATURES} pool features of Inception v3 (2015-12-05), {name}, sha256 {sha256[:8]}"
-  devices = len(jax.local_devices())
-  return InceptionExtractor(params, resize, description, sha256, -(-batch // devices) * devices)
+  return InceptionExtractor(params, resize, description, sha256, multiple(batch))
 
 
 @lru_cache(maxsize=1)
@@ -149,7 +148,7 @@ def _opened(weights: str, file: str, changed: int, size: int) -> tuple[Any, str]
     params = from_port(state if isinstance(state, dict) else {})
   except ValueError as error:
     raise ValueError(f'weights "{weights}": {error}') from error
-  return jax.device_put(params, NamedSharding(_mesh(), PartitionSpec())), sha256
+  return jax.device_put(params, copied()), sha256
 
 
 def pil_bicubic(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -168,14 +167,6 @@ def _coloured(pixels: np.ndarray) -> np.ndarray:
   if pixels.shape[3] not in (1, 3):
     raise ValueError(f"images have {pixels.shape[3]} channels; Inception reads grey (1) or red, green, blue (3)")
   return np.broadcast_to(pixels, (*pixels.shape[:3], 3))
-
-
-def _mesh() -> Mesh:
-  return Mesh(np.array(jax.local_devices()), ("images",), axis_types=(AxisType.Auto,))
-
-
-def _split() -> NamedSharding:
-  return NamedSharding(_mesh(), PartitionSpec("images"))
 
 
 @partial(jax.jit, static_argnums=1)

@@ -28,20 +28,23 @@ class Autoencoder(nn.Module):
     code: D.
     activation: of the hidden layers; the code and the image are linear.
     error: the error of a pixel, which is averaged over pixels.
+    dtype: of the hidden layers; the code and the image are float32.
   """
 
   widths: tuple[int, ...] = (128, 128)
   code: int = 16
   activation: Activation = "relu"
   error: Literal["squared", "absolute"] = "squared"
+  dtype: jnp.dtype = jnp.float32
+  per_image = True
 
   @nn.compact
   def __call__(self, images: Array) -> tuple[Array, dict[str, Array]]:
     if self.error not in ("squared", "absolute"):
       raise ValueError(f"error {self.error!r}; use 'squared' (EBGAN) or 'absolute' (BEGAN)")
     flat = images.reshape(images.shape[0], -1)
-    code = _Layers(self.widths, self.code, self.activation, name="encoder")(flat)
-    reconstruction = _Layers(self.widths[::-1], flat.shape[1], self.activation, name="decoder")(code)
+    code = _Layers(self.widths, self.code, self.activation, self.dtype, name="encoder")(flat)
+    reconstruction = _Layers(self.widths[::-1], flat.shape[1], self.activation, self.dtype, name="decoder")(code)
     difference = flat - reconstruction
     error = (difference**2 if self.error == "squared" else jnp.abs(difference)).mean(1)
     return -error, {"reconstruction": reconstruction.reshape(images.shape), "features": code}
@@ -53,7 +56,8 @@ class _Layers(nn.Module):
   widths: tuple[int, ...]
   out: int
   activation: Activation
+  dtype: jnp.dtype
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    return nn.Dense(self.out)(hidden(x, self.widths, self.activation))
+    return nn.Dense(self.out)(hidden(x, self.widths, self.activation, dtype=self.dtype).astype(jnp.float32))

@@ -72,3 +72,7 @@ class ConvNet(nn.Module):
     head = Head(self.head_classes, self.f_on, uniform(self.std))
     nn.share_scope(self, head)  # its layers are named as the net's own, as they always were
     return head(x.reshape(x.shape[0], -1))
+
+  @property
+  def per_image(self) -> bool:
+    return not self.dropout

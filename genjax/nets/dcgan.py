@@ -20,7 +20,7 @@ from genjax.nets.convnet import layer_norm
 from genjax.nets.discrimination import Discrimination
 from genjax.nets.labels import beside, logit
 from genjax.nets.spectral import layers
-from genjax.ops.conv import by_input
+from genjax.ops.conv import transposed
 
 Array = jax.Array
 Initializer = jax.nn.initializers.Initializer
@@ -113,7 +113,7 @@ class Doubling(nn.Module):
   def __call__(self, x: Array) -> Array:
     kernel = self.param("kernel", START, (4, 4, self.channels, x.shape[-1]))
     bias = self.param("bias", nn.initializers.zeros, (self.channels,))
-    doubled = by_input(kernel.astype(self.dtype), x.astype(self.dtype), EDGES, (2, 2))
+    doubled = transposed(x.astype(self.dtype), kernel.astype(self.dtype), EDGES, (2, 2))
     return doubled + bias.astype(self.dtype)[None, None, None]
 
 

@@ -58,6 +58,10 @@ class DenseNet(nn.Module):
     features = _activated(x).astype(jnp.float32).mean((1, 2))
     return Head(self.head_classes, self.f_on)(features)
 
+  @property
+  def per_image(self) -> bool:
+    return not self.dropout
+
   def _conv(self, width: int, size: int) -> nn.Conv:
     init = nn.initializers.he_normal()
     return Conv(width, (size, size), use_bias=False, kernel_init=init, dtype=self.dtype)

@@ -5,7 +5,7 @@ Papers   equalised learning rate  Karras et al. 2018, arXiv:1710.10196, section 
                                   m * w / sqrt(fan in), w ~ N(0, 1) / m, bias = m * b, m the multiplier; the root of
                                   2 that a leaky ReLU costs is in `leaky`
 Shapes   x [..., I] -> [..., O]; images [B, H, W, I] -> [B, H', W', O].
-Checked  tests/nets/test_stylegan2.py: the effective weight and its gradient by hand.
+Checked  tests/nets/test_equalised.py: the effective weight and its gradient by hand.
 """
 
 import flax.linen as nn

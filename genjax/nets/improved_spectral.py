@@ -11,7 +11,7 @@ Departs  The power iteration starts from the first singular vector itself, so si
 State    collection "spectral": u [O] and, of "isn", sigma_init []. In training a layer makes one power iteration and
          writes u (`mutable=["spectral"]`), else it only measures along u. sigma_init is never written again.
 Shapes   as flax's Dense and Conv. Parameters, sigma and u are float32; `dtype` is of the product.
-Checked  tests/nets/test_vitgan_layers.py: singular values by numpy's SVD.
+Checked  tests/nets/test_improved_spectral.py: singular values by numpy's SVD.
 """
 
 from typing import Literal

@@ -7,6 +7,7 @@ Checked  tests/nets/test_gan_nets.py
 """
 
 import math
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -29,6 +30,7 @@ class MLPGenerator(nn.Module):
     activation: of the hidden layers, by its name in activations.py.
     bounded: tanh at the end, so that images are in [-1, 1]; without it they are real numbers.
     classes: number of labels of the data, for calls that pass labels.
+    dtype: of the hidden layers.
   """
 
   shape: tuple[int, int, int]
@@ -36,11 +38,12 @@ class MLPGenerator(nn.Module):
   activation: Activation = "relu"
   bounded: bool = True
   classes: int | None = None
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, latent: Array, labels: Array | None = None) -> Array:
-    x = hidden(beside(latent, labels, self.classes), self.widths, self.activation)
-    x = nn.Dense(math.prod(self.shape))(x).reshape(-1, *self.shape)
+    x = hidden(beside(latent, labels, self.classes), self.widths, self.activation, dtype=self.dtype)
+    x = nn.Dense(math.prod(self.shape))(x.astype(jnp.float32)).reshape(-1, *self.shape)
     return jnp.tanh(x) if self.bounded else x
 
 
@@ -53,6 +56,7 @@ class MLPCritic(nn.Module):
     spectral: whether all weights are spectrally normalised (SN-GAN).
     classes: number of labels of the data, for calls that pass labels.
     kernels: of minibatch discrimination before the last layer; 0: none.
+    dtype: of the hidden layers; features and logits are float32.
   """
 
   widths: tuple[int, ...] = (512, 512, 512)
@@ -60,13 +64,15 @@ class MLPCritic(nn.Module):
   spectral: bool = False
   classes: int | None = None
   kernels: int = 0
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(
     self, images: Array, labels: Array | None = None, *, train: bool = False
   ) -> tuple[Array, dict[str, Array]]:
     flat = images.reshape(images.shape[0], -1)
-    features = hidden(flat, self.widths, self.activation, spectral=self.spectral, train=train)
+    mode = {"spectral": self.spectral, "train": train, "dtype": self.dtype}
+    features = hidden(flat, self.widths, self.activation, **mode).astype(jnp.float32)
     joined = Discrimination(self.kernels)(features) if self.kernels else features
     return logit(joined, labels, self.classes, spectral=self.spectral, train=train), {"features": features}
 
@@ -76,12 +82,20 @@ class MLPCritic(nn.Module):
 
 
 def hidden(
-  x: Array, widths: tuple[int, ...], activation: Activation, *, spectral: bool = False, train: bool = False
+  x: Array,
+  widths: tuple[int, ...],
+  activation: Activation,
+  *,
+  spectral: bool = False,
+  train: bool = False,
+  dtype: jnp.dtype = jnp.float32,
 ) -> Array:
-  """Hidden layers of these widths on x [B, D], only inside a flax module."""
+  """Hidden layers of these widths on x [B, D] in `dtype`, only inside a flax module."""
   if activation not in ACTIVATIONS:
     raise ValueError(f"activation {activation!r}; use one of {', '.join(ACTIVATIONS)}")
   _, dense = layers(spectral, train)
+  dense = dense if spectral else partial(dense, dtype=dtype)  # a spectral layer's is that of x
+  x = x.astype(dtype)
   for width in widths:
     x = ACTIVATIONS[activation](dense(width, kernel_init=nn.initializers.he_normal())(x))
   return x

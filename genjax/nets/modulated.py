@@ -9,7 +9,7 @@ Departs  Without a stream "noise" the noise is fixed: it is drawn from the layer
          all runs; the published nets keep it as a buffer. Training passes the stream or not, as its system decides: it
          is no train mode.
 Shapes   x [B, H, W, I], w [B, W] -> [B, H, W, O], or [B, 2H, 2W, O] with `up`.
-Checked  tests/nets/test_stylegan2.py: a kernel for each image, in numpy.
+Checked  tests/nets/test_modulated.py: a kernel for each image, in numpy.
 """
 
 import flax.linen as nn
@@ -19,7 +19,7 @@ import numpy as np
 from jax import lax
 
 from genjax.nets.equalised import EqualDense, equal_kernel, leaky
-from genjax.ops.conv import by_input, conv
+from genjax.ops.conv import conv, transposed
 from genjax.ops.resample import blur, up
 
 Array = jax.Array
@@ -48,7 +48,7 @@ class ModulatedConv(nn.Module):
     kernel = equal_kernel(self, (self.size, self.size, x.shape[-1], self.features))
     x = x.astype(self.dtype) * style.astype(self.dtype)[:, None, None]
     if self.up:
-      x = blur(by_input(kernel.swapaxes(2, 3).astype(self.dtype), x, ((0, 0), (0, 0)), (2, 2)), (1, 1), 4.0)
+      x = blur(transposed(x, kernel.swapaxes(2, 3).astype(self.dtype), ((0, 0), (0, 0)), (2, 2)), (1, 1), 4.0)
     else:
       edge = (self.size // 2, self.size // 2)
       x = conv(x, kernel.astype(self.dtype), (edge, edge))

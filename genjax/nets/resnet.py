@@ -65,6 +65,10 @@ class ResNet(nn.Module):
     features = _activated(x).astype(jnp.float32).mean((1, 2))
     return Head(self.head_classes, self.f_on, nn.initializers.lecun_uniform())(features)
 
+  @property
+  def per_image(self) -> bool:
+    return not self.dropout
+
 
 class ResNet32(ResNet):
   """The released classifier: 3 stages of 5 units."""

@@ -8,7 +8,7 @@ Departs  A token that is no place of the grid (class, latent) is convolved as a 
          "l2" is the squared distance of Kim et al. 2021, "euclidean" the distance itself: see ops/attention.py.
          "lipschitz" is their whole layer, whose values pass the key's own matrix.
 Shapes   x [B, E + L, D] -> the same; L = rows * columns tokens of a grid in raster order after E extra tokens.
-Checked  tests/nets/test_vitgan_layers.py
+Checked  tests/nets/test_self_attention.py
 """
 
 from typing import Literal

@@ -7,7 +7,7 @@ A net without such layers has no `train`; a system calls it without. The keyword
 
 A critic whose logit and aux of an image depend on that image alone, and which draws nothing, says so by a class
 attribute or property `per_image`; absent is False. It has no batch statistics, no minibatch discrimination or
-deviation, and no dropout, so its batches may be joined: see objectives/terms.py, `play_together`.
+deviation, and no dropout, so reals and fakes may go through it in one batch: see objectives/terms.py, `play_together`.
 
 Checked  tests/nets/test_training.py
 """

@@ -7,7 +7,9 @@ Papers   U-Net  Ronneberger, Fischer & Brox 2015, arXiv:1505.04597
          time   Vaswani et al. 2017, arXiv:1706.03762, section 3.5: sines and cosines
 Departs  Halving is a 3x3 convolution of stride 2 with one pixel of zeros on every edge; the released code pads below
          and at the right only.
-Shapes   images [B, H, W, C], time [B] -> [B, H, W, C] float32; H and W are multiples of 2^(len(widths) - 1).
+         labels  Dhariwal & Nichol 2021, arXiv:2105.05233: a vector for each, added to the time's embedding
+Shapes   images [B, H, W, C], time [B], labels [B] int32 in 0 ... classes (the last stands for none) or nothing
+         -> [B, H, W, C] float32, or as many channels as `outputs` says; H and W are multiples of 2^(len(widths) - 1).
 Checked  tests/nets/test_unet.py: the number of parameters, the embedding in numpy
 """
 
@@ -19,6 +21,7 @@ import jax.numpy as jnp
 
 from genjax.nets.convnet import Conv
 from genjax.nets.dcgan import grid_of
+from genjax.nets.labels import check_labels
 from genjax.ops.attention import by_product
 
 Array = jax.Array
@@ -34,6 +37,8 @@ class UNet(nn.Module):
     attention: levels whose blocks are followed by self-attention; the coarsest grid's middle always has it.
     groups: of every group normalisation; divides all widths.
     dropout: share of dropped activations within a block.
+    classes: number of labels of the data, for calls with labels.
+    outputs: channels of the result; None: as many as the images have.
     dtype: of convolutions and attention; norms and the result are float32.
   """
 
@@ -42,15 +47,19 @@ class UNet(nn.Module):
   attention: tuple[int, ...] = (1,)
   groups: int = 32
   dropout: float = 0.1
+  classes: int | None = None
+  outputs: int | None = None
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, images: Array, time: Array, *, train: bool = False) -> Array:
+  def __call__(self, images: Array, time: Array, labels: Array | None = None, *, train: bool = False) -> Array:
+    check_labels(labels, self.classes)
     grid_of(images.shape[1:], len(self.widths) - 1)
     if bad := [width for width in self.widths if width % self.groups]:
       raise ValueError(f"widths {self.widths}: {bad[0]} is not a multiple of groups {self.groups}; use multiples of it")
     t = nn.Dense(4 * self.widths[0])(embedded(time, self.widths[0]))
-    t = nn.swish(nn.Dense(4 * self.widths[0])(nn.swish(t)))
+    t = nn.Dense(4 * self.widths[0])(nn.swish(t))
+    t = nn.swish(t if labels is None else t + nn.Embed(self.classes + 1, t.shape[-1], name="labels")(labels))
 
     def block(x: Array, width: int, attend: bool) -> Array:
       x = Residual(width, self.groups, self.dropout, self.dtype)(x, t, train=train)
@@ -72,7 +81,7 @@ class UNet(nn.Module):
       if level:
         x = _conv(width, self.dtype)(x.repeat(2, 1).repeat(2, 2))  # the nearest pixel
     x = nn.swish(_norm(self.groups)(x)).astype(self.dtype)
-    return _conv(images.shape[-1], self.dtype, kernel_init=ZERO)(x).astype(jnp.float32)
+    return _conv(self.outputs or images.shape[-1], self.dtype, kernel_init=ZERO)(x).astype(jnp.float32)
 
 
 class Residual(nn.Module):

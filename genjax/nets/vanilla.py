@@ -57,3 +57,7 @@ class VanillaNet(nn.Module):
       if number >= len(self.widths) - 2:
         x = Drop(self.dropout)(x, train)
     return Head(self.head_classes, self.f_on, uniform(self.std))(x.reshape(x.shape[0], -1))
+
+  @property
+  def per_image(self) -> bool:
+    return not self.dropout

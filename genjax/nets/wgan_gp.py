@@ -56,6 +56,10 @@ class WganGp32(nn.Module):
     features = nn.relu(x).astype(jnp.float32).mean((1, 2))
     return Head(self.head_classes, self.f_on, GLOROT)(features)
 
+  @property
+  def per_image(self) -> bool:
+    return not self.dropout
+
 
 class WganGp64(nn.Module):
   """A 3x3 stem, four pooled units with LayerNorm, then the head on all that is left.
@@ -84,6 +88,10 @@ class WganGp64(nn.Module):
       dropout = self.dropout if number >= count - 2 else 0.0
       x = Unit(factor * self.width, norm=True, dropout=dropout, dtype=self.dtype)(x, train)
     return Head(self.head_classes, self.f_on, GLOROT)(x.reshape(x.shape[0], -1))
+
+  @property
+  def per_image(self) -> bool:
+    return not self.dropout
 
 
 class Unit(nn.Module):

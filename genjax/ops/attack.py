@@ -19,7 +19,7 @@ Papers   FGSM  Goodfellow, Shlens & Szegedy 2015, arXiv:1412.6572; PGD  Madry et
 Departs  Carlini & Wagner: the margin is not capped. Restarts keep the image of the largest margin, not of the largest
          loss: a higher cross-entropy need not be a mistake.
 Shapes   B batch, K classes, H W C image. images [B, H, W, C] uint8, or float in [-1, 1]; labels [B] int; logits [B, K].
-Checked  tests/ops/test_attack.py: foolbox, step by step; float64 by hand where float32 is noise.
+Checked  tests/ops/test_attack_foolbox.py: step by step; test_attack.py: float64 by hand where float32 is noise.
 """
 
 import math

@@ -6,7 +6,8 @@ Departs  Released code: one threshold for a batch, compared with the batch mean 
          image at its own (`stop="example"`, the default). Thesis: Adam b2 0.99; released code: 0.999. Thesis: dropout
          in the higher layers can stand for Langevin's noise (`noisy`); the released code has neither.
 Shapes   n images [n, H, W, C] float32; score: images -> [n]. Chains never leave [low, high].
-Checked  tests/ops/test_langevin.py: on a Gaussian the chain has the variance 1 / (1 - epsilon / 4) that theory gives.
+Checked  tests/ops/test_langevin.py: on a Gaussian the chain has the variance 1 / (1 - epsilon / 4) that theory gives;
+         test_langevin_stopping.py
 """
 
 from collections.abc import Callable

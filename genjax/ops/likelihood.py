@@ -4,7 +4,7 @@ Papers   dequantisation  Theis, van den Oord & Bethge 2016, arXiv:1511.01844, se
                          density's mean log a lower bound of the levels' log probability
          weights         Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519, eq 8
 Shapes   images [B, H, W, C] in [-1, 1]; `levels` L of them, 0 ... L - 1, from black to white.
-Checked  tests/ops/test_likelihood.py
+Checked  tests/ops/test_likelihood_formulae.py
 """
 
 import math

@@ -18,10 +18,14 @@ def study(request: Any) -> None:
   seeds = options.get("seeds", seeds)
   if seeds < 1:
     raise UsageError(f"--seeds {seeds}; at least 1")
-  function, more = load(home), {}
+  function = load(home)
+  known, more = inspect.signature(function).parameters, {}
   for option, name in (("config", "base"), ("overrides", "overrides")):
-    if option in options:
-      if "base" not in inspect.signature(function).parameters:
-        raise UsageError(f"study {options['name']} has configs of its own; it takes no --config")
-      more[name] = options[option]
+    if option in options and name not in known:
+      word = "--config" if option == "config" else "--config.KEY"
+      raise UsageError(f"study {options['name']} has settings of its own; it takes no {word}")
+  if "config" in options:
+    more["base"] = options["config"]
+  if "overrides" in options:
+    more["overrides"] = dict(options["overrides"])
   answer(function(request.workdir, seeds=seeds, quiet=options.get("quiet", False), **more))

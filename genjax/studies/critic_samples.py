@@ -5,8 +5,8 @@ the very images that its sampler makes. Both climb from the same p0 with the sam
 threshold drawn from the range of f over the same training images.
 
 Papers   WINN  Lee et al., CVPR 2018; dissertation (UCSD 2022) figure 2.3 (there: faces of 64x64)
-Departs  Digits of 8x8. Chains may make `moves` moves, five times as many as WINN makes in its own training, so that a
-         critic with a longer way to go is not cut short.
+Departs  Digits of 8x8, or MNIST. Chains may make `moves` moves, five times as many as WINN makes in its own training,
+         so that a critic with a longer way to go is not cut short.
 Checked  tests/studies/test_critic_samples.py
 """
 
@@ -14,10 +14,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from genjax.studies.pictures import write
 from genjax.studies.runs import Run, anchors_of, home_of, kept, opened, settings, trained
 
-ROWS = {"WGAN-GP": "gan_digits:wgan_gp", "WINN": "winn_digits"}
 SHOWN = 64
 Measure = Callable[[Any], dict[str, float]]  # images [n, H, W, C] in [-1, 1] -> numbers
 
@@ -29,7 +30,9 @@ def critic_samples(
   quiet: bool = False,
   moves: int = 300,
   samples: int = 500,
-  overrides: Mapping[str, Mapping[str, Any]] | None = None,
+  base: str = "winn_digits",
+  overrides: Mapping[str, Any] | None = None,
+  of_critic: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
   """Trains both critics (or finds their runs), samples from both; returns a table as text.
 
@@ -39,13 +42,16 @@ def critic_samples(
     quiet: nothing on the terminal.
     moves: at most this many moves of a chain.
     samples: number of images from each critic.
-    overrides: config keys to set, by critic: {"WINN": {"train.steps": 10}}.
+    base: the config of WINN, "winn_mnist" for example; the other is "gan_mnist:wgan_gp" with WINN's net.
+    overrides: config keys to set in both runs.
+    of_critic: config keys to set in one of them: {"WINN": {"train.steps": 10}}.
   """
-  numbers: dict[str, list[dict[str, float]]] = {row: [] for row in ROWS}
+  changed = {row: {**(overrides or {}), **(of_critic or {}).get(row, {})} for row in ("WGAN-GP", "WINN")}
+  numbers: dict[str, list[dict[str, float]]] = {row: [] for row in changed}
   for seed in range(seeds):
     runs = {
-      row: trained(settings(name, (overrides or {}).get(row), seed=seed), home_of(workdir, name, seed), quiet=quiet)
-      for row, name in ROWS.items()
+      row: trained(config, home_of(workdir, name, seed), quiet=quiet)
+      for row, (name, config) in both(base, changed, seed).items()
     }
     measure, pictures = _measure(runs["WINN"], samples=samples), {}
     for row, run in runs.items():
@@ -59,6 +65,14 @@ def critic_samples(
   anchors = anchors_of(runs["WINN"])
   kept(workdir, "critic_samples", {"critics": numbers, "anchors": anchors, "moves": moves, "samples": samples})
   return table(numbers, anchors)
+
+
+def both(base: str, changed: Mapping[str, Mapping[str, Any]], seed: int = 0) -> dict[str, tuple[str, ConfigDict]]:
+  """Of each critic the name of its config, and the config with its changed keys; the nets are the same."""
+  name = base.partition(":")[0].replace("winn_", "gan_", 1) + ":wgan_gp"
+  winn, gan = settings(base, changed["WINN"], seed=seed), settings(name, changed["WGAN-GP"], seed=seed)
+  gan.critic = winn.net
+  return {"WGAN-GP": (name, gan), "WINN": (base, winn)}
 
 
 def table(numbers: Mapping[str, Sequence[Mapping[str, float]]], anchors: Mapping[str, float]) -> str:

@@ -1,6 +1,7 @@
 """Few-shot learning by one recipe: heads beside one another, the shots of training, the iterations of the solver.
 
 Papers   Lee 2021 (thesis), Table 4.3 (heads), figure 4.2 (shots of training), figure 4.3 (iterations of the solver)
+         Omniglot: numbers of their papers, see OMNIGLOT
 Departs  Accuracies are means over seeds with their deviation: the spread of a run is wider than the interval of one.
          Times are medians of interleaved calls on this machine, embedding included, for episodes in batches.
 Checked  tests/studies/test_few_shot_study.py
@@ -11,7 +12,7 @@ A task is an episode of the section `metrics.test` of a config with so many shot
 import os
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genjax.experiment import experiment
@@ -21,6 +22,26 @@ from genjax.studies.runs import Run, kept, opened, settings, trained
 HEADS = ("svm", "ridge", "r2d2", "proto")
 SHOTS = (1, 2, 5, 10, 15)
 ITERATIONS = (1, 2, 3, 4, 5, 7, 10, 15)
+TASKS = ("5way,1shot", "5way,5shot", "20way,1shot", "20way,5shot")  # of Omniglot: words of few_shot_omniglot
+OMNIGLOT: Mapping[str, Sequence[float] | None] = {  # head -> accuracy in % on TASKS that its paper states
+  "svm": None,
+  "ridge": None,
+  "r2d2": (98.6, 99.7, 94.7, 98.9),  # Bertinetto et al. 2019, arXiv:1805.08136
+  "proto": (98.8, 99.7, 96.0, 98.9),  # Snell et al. 2017, arXiv:1703.05175, trained at 60 ways
+  "matching": (98.1, 98.9, 93.8, 98.5),  # Vinyals et al. 2016, arXiv:1606.04080
+  "relation": (99.6, 99.8, 97.6, 99.1),  # Sung et al. 2018, arXiv:1711.06025
+  "maml": (98.7, 99.9, 95.8, 98.9),  # Finn et al. 2017, arXiv:1703.03400
+}
+SWEEP: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # row -> head, config keys
+  "svm": ("svm", {}),
+  **{f"svm, C {C}": ("svm", {"head.C": C}) for C in (0.01, 1.0, 10.0)},
+  "svm, scale 7 at first": ("svm", {"system.scale": 7.0}),
+  "svm, scale 7": ("svm", {"system.scale": 7.0, "system.learn_scale": False}),
+  **{f"{head}, 15 shots": (head, {"data.shots": 15}) for head in ("svm", "ridge", "proto")},
+  **{f"{head}, 128 features": (head, {"net.width": 128}) for head in ("svm", "ridge", "proto")},
+  "ridge": ("ridge", {}),
+  "proto": ("proto", {}),
+}
 _CALLS = 7  # timed calls of every head, one after the other
 
 Accuracies = Mapping[str, Mapping[str, Sequence[Sequence[float]]]]  # task -> row -> place -> of each seed, in %
@@ -60,6 +81,67 @@ def heads(
     lines.append(f"| {name} | " + " | ".join(cells) + " |")
   widest = _widest([run for of in runs.values() for run in of], tasks)
   lines.append(f"mean ± deviation over {seeds} seeds; each run is known to {widest:.1f} % (95 %)")
+  return "\n".join(lines)
+
+
+def omniglot(
+  workdir: str,
+  *,
+  seeds: int = 1,
+  quiet: bool = False,
+  base: str = "few_shot_omniglot",
+  overrides: Mapping[str, Any] | None = None,
+  names: Sequence[str] = tuple(OMNIGLOT),
+) -> str:
+  """Omniglot's table as text: accuracies in % of every head, trained and tested at the same ways and shots.
+
+  See `heads`. The files: --config.data.path=FOLDER.
+  """
+  accuracy: dict[str, dict[str, list[float]]] = {name: {} for name in names}
+  widest = 0.0
+  for words in TASKS:
+    task = f"test_{words.partition(',')[2]}"
+    for name in names:
+      runs = _runs(workdir, f"{base}:{words}", name, seeds, overrides, quiet, f"_{words.replace(',', '_')}")
+      accuracy[name][words] = _accuracies(runs, task)
+      widest = max(widest, _widest(runs, [task]))
+  kept(workdir, "omniglot", {"accuracy": accuracy, "papers": OMNIGLOT})
+  lines = ["| head | " + " | ".join(words.replace(",", ", ") for words in TASKS) + " |", "|---" * 5 + "|"]
+  for name in names:
+    stated = OMNIGLOT.get(name) or (None,) * len(TASKS)
+    cells = [
+      _spread(accuracy[name][words]) + (f" [{value}]" if value else "")
+      for words, value in zip(TASKS, stated, strict=True)
+    ]
+    lines.append(f"| {name} | " + " | ".join(cells) + " |")
+  lines.append(f"%, mean over {seeds} seeds, each run known to {widest:.1f} (95 %); in brackets what the paper states")
+  return "\n".join(lines)
+
+
+def sweep(
+  workdir: str,
+  *,
+  seeds: int = 1,
+  quiet: bool = False,
+  base: str = "metaoptnet_glyphs",
+  overrides: Mapping[str, Any] | None = None,
+  rows: Mapping[str, tuple[str, Mapping[str, Any]]] = SWEEP,
+) -> str:
+  """What decides how good the SVM is: C, the scale of its logits, shots of training, features. See `heads`.
+
+  Each row is measured on the validation classes, by which a setting may be chosen, and on those of the test.
+  """
+  accuracy: dict[str, dict[str, list[float]]] = {}
+  for row, (head, keys) in rows.items():
+    more = row.removeprefix(head).replace(", ", "_").replace(" ", "_")
+    runs = _runs(workdir, base, head, seeds, {**(overrides or {}), **keys}, quiet, more)
+    tasks = [task.replace("test", split) for split in ("validation", "test") for task in _tasks(runs[0])]
+    accuracy[row] = {task: _accuracies(runs, task) for task in tasks}
+  kept(workdir, "sweep", {"accuracy": accuracy})
+  heading = " | ".join(task.replace("_", ", ").replace("shot", "-shot") for task in tasks)
+  lines = [f"| accuracy, % | {heading} |", "|---" * (1 + len(tasks)) + "|"]
+  lines += [f"| {row} | " + " | ".join(map(_spread, of.values())) + " |" for row, of in accuracy.items()]
+  lines.append(f"mean ± deviation over {seeds} seeds; each run is known to {_widest(runs, tasks):.1f} % (95 %)")
   return "\n".join(lines)
 
 
@@ -140,7 +222,7 @@ def _accuracies(runs: Sequence[Run], task: str) -> list[float]:
   return [100 * run.summary["metrics"][f"{task}_accuracy"]["value"] for run in runs]
 
 
-def _widest(runs: Sequence[Run], tasks: Mapping[str, int]) -> float:
+def _widest(runs: Sequence[Run], tasks: Iterable[str]) -> float:
   """Half the width of the widest 95 % interval, in %."""
   return max(100 * run.summary["metrics"][f"{task}_interval"]["value"] for run in runs for task in tasks)
 

@@ -15,7 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from genjax.studies.runs import kept, opened, settings, trained
+from genjax.studies.runs import home_of, kept, opened, settings, trained
 
 _BATCH = 500
 METHODS = {"WINN": "", "ICN": "icn"}  # and the argument of the config for each
@@ -35,7 +35,7 @@ def robustness(
   *,
   seeds: int = 5,
   quiet: bool = False,
-  on: str = "winn_digits_classifier",
+  base: str = "winn_digits_classifier",
   epsilon: float = 0.125,
   methods: Sequence[str] = tuple(METHODS),
   overrides: Mapping[str, Any] | None = None,
@@ -46,7 +46,7 @@ def robustness(
     workdir: gets a run of each model and seed, and robustness.json.
     seeds: each model is trained with the seeds 0, 1, ...
     quiet: nothing on the terminal but the tables.
-    on: the classifier's config, "name[:arg]"; its arguments `baseline` and `icn` give the others.
+    base: the classifier's config, "name[:arg]"; its arguments `baseline` and `icn` give the others.
     epsilon: radius of the L-infinity ball on the [0, 1] scale; that of the L2 ball is 4 times as long.
     methods: "WINN", "ICN".
     overrides: config keys to set in every run.
@@ -57,7 +57,7 @@ def robustness(
   names = {"baseline": "baseline", **{method: METHODS[method] for method in methods}}
   runs = {
     (name, seed): trained(
-      settings(_named(on, arg), overrides, seed=seed), os.path.join(workdir, f"{name}_{seed}"), quiet=quiet
+      settings(_named(base, arg), overrides, seed=seed), os.path.join(workdir, f"{name}_{seed}"), quiet=quiet
     )
     for seed in range(seeds)
     for name, arg in names.items()
@@ -78,18 +78,33 @@ def robustness(
   return "\n\n".join(texts)
 
 
-def mnist(workdir: str, *, seeds: int = 5, quiet: bool = False) -> str:
-  """Table 2.3 itself, both of its nets; MNIST as TFDS prepared it, in $TFDS_DATA_DIR. For an accelerator."""
-  nets = ("vanilla", "resnet32")
+def mnist(
+  workdir: str,
+  *,
+  seeds: int = 5,
+  quiet: bool = False,
+  base: str | None = None,
+  overrides: Mapping[str, Any] | None = None,
+) -> str:
+  """Table 2.3 itself, of both nets or of one: base "winn_mnist_classifier:vanilla". See `robustness`."""
+  both = [f"winn_mnist_classifier:{net}" for net in ("vanilla", "resnet32")]
   texts = [
-    robustness(os.path.join(workdir, net), seeds=seeds, quiet=quiet, on=f"winn_mnist_classifier:{net}") for net in nets
+    f"{name}\n\n{robustness(home_of(workdir, name), seeds=seeds, quiet=quiet, base=name, overrides=overrides)}"
+    for name in ([base] if base else both)
   ]
-  return "\n\n".join(f"MNIST, {net}\n\n{text}" for net, text in zip(nets, texts, strict=True))
+  return "\n\n".join(texts)
 
 
-def svhn(workdir: str, *, seeds: int = 5, quiet: bool = False) -> str:
+def svhn(
+  workdir: str,
+  *,
+  seeds: int = 5,
+  quiet: bool = False,
+  base: str = "winn_svhn_classifier",
+  overrides: Mapping[str, Any] | None = None,
+) -> str:
   """Table 2.4, epsilon 0.005; SVHN as TFDS prepared it, in $TFDS_DATA_DIR. For an accelerator."""
-  return robustness(workdir, seeds=seeds, quiet=quiet, on="winn_svhn_classifier", epsilon=0.005, methods=("WINN",))
+  return robustness(workdir, seeds=seeds, quiet=quiet, base=base, epsilon=0.005, methods=("WINN",), overrides=overrides)
 
 
 def _attacks(epsilon: float) -> list[Any]:
@@ -104,8 +119,8 @@ def _attacks(epsilon: float) -> list[Any]:
   ]
 
 
-def _named(on: str, arg: str) -> str:
-  name, _, given = on.partition(":")
+def _named(base: str, arg: str) -> str:
+  name, _, given = base.partition(":")
   words = ",".join(filter(None, (given, arg)))
   return f"{name}:{words}" if words else name
 
@@ -138,10 +153,9 @@ def _alone(one: Contender, test: Any, seed: int) -> dict[str, float]:
   import jax
   import numpy as np
 
-  from genjax.make import make
-  from genjax.metrics.detection import detection, out_sets
+  from genjax.metrics.detection import separation
   from genjax.ops import calibration
-  from genjax.ops.augment import to_uint8, to_unit
+  from genjax.ops.augment import to_unit
 
   views, images, labels = one.it.system.views, test.examples["image"], test.examples["label"]
   classify = lambda images: views["classify"](one.state, images)
@@ -149,16 +163,31 @@ def _alone(one: Contender, test: Any, seed: int) -> dict[str, float]:
   confidence = lambda images: jax.nn.log_softmax(classify(images)).max(-1)
   of_batch = jax.jit(lambda images: classify(to_unit(images)))
   logits = np.concatenate([of_batch(part) for part in np.array_split(images, -(-len(images) // _BATCH))])
-  p0 = make("noise", one.it.config.noise, one.it.maker)(jax.random.key(seed), len(images))
-  others = {"p0": np.asarray(to_uint8(p0)), **out_sets(images, seed=seed)}
   detector = confidence if one.name == "baseline" else score
-  apart = detection(detector, images, others, split=test.name, subject=one.name, seed=seed)
+  apart = separation(detector, images, _elsewhere(one, images, seed), split=test.name, subject=one.name, seed=seed)
   return {
     "error": float((logits.argmax(-1) != labels).mean()),
     "calibration error": calibration.expected_calibration_error(logits, labels),
     "negative log-likelihood": calibration.negative_log_likelihood(logits, labels),
     **{f"AUROC, {name}": measures["auroc"].value for name, measures in apart.items()},
   }
+
+
+def _elsewhere(one: Contender, images: Any, seed: int) -> dict[str, Any]:
+  """p0, the sets that are made of the images, and the data set of config.metrics.detection.against, if there is one."""
+  import jax
+  import numpy as np
+
+  from genjax.make import make
+  from genjax.metrics.detection import out_sets
+  from genjax.ops.augment import to_uint8
+
+  p0 = make("noise", one.it.config.noise, one.it.maker)(jax.random.key(seed), len(images))
+  sets = {"p0": np.asarray(to_uint8(p0)), **out_sets(images, seed=seed)}
+  if section := (one.it.config.metrics.get("detection") or {}).get("against"):
+    other = make("data", section, one.it.maker, at="config.metrics.detection.against")
+    sets[other.facts["name"]] = other.split("test").examples["image"]
+  return sets
 
 
 def _cards(duel: Any) -> dict[str, Any]:

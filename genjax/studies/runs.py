@@ -14,7 +14,7 @@ from genjax import run, workdir
 from genjax.config import load_config, override
 from genjax.core import Experiment
 from genjax.experiment import experiment
-from genjax.train.files import read_json, write_json
+from genjax.train.files import read_json, read_metrics, write_json
 
 
 class Run(NamedTuple):
@@ -51,12 +51,24 @@ def kept(place: str, name: str, value: Any) -> None:
   write_json(os.path.join(place, f"{name}.json"), json.loads(json.dumps(value)))
 
 
-def home_of(workdir: str, name: str, seed: int) -> str:
-  """The workdir of the run of a config `name[:arg]` and a seed."""
-  return os.path.join(workdir, f"{name.replace(':', '_')}_{seed}")
+def home_of(workdir: str, name: str, seed: int | None = None) -> str:
+  """The workdir of the run of a config `name[:arg]` and a seed, or the folder of its runs."""
+  return os.path.join(workdir, name.replace(":", "_") + ("" if seed is None else f"_{seed}"))
 
 
 def anchors_of(run: Run) -> dict[str, float]:
   """The Frechet distances that those of a run are read against: real, pixel_gaussian, noise."""
   numbers = run.summary["metrics"].items()
   return {name.removeprefix("anchors_"): one["value"] for name, one in numbers if name.startswith("anchors_")}
+
+
+def hours_of(run: Run) -> float:
+  """What the training steps of a run took, by its log: without compilation, evaluations and checkpoints."""
+  rows = [row for row in read_metrics(os.path.join(run.workdir, "metrics.jsonl")) if "clock" in row]
+  before = [0, *(row["step"] for row in rows)]
+  seconds = [
+    (row["step"] - last) / speed
+    for row, last in zip(rows, before, strict=False)
+    if (speed := row["clock"].get("steps_per_second"))
+  ]
+  return sum(seconds) / 3600

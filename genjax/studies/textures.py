@@ -37,6 +37,7 @@ def textures(
   seeds: int = 1,
   quiet: bool = False,
   names: Sequence[str] = TEXTURES,
+  base: str = "winn_texture:small",
   overrides: Mapping[str, Any] | None = None,
 ) -> str:
   """Trains a WINN on each texture (or finds its run), draws a picture with each; returns a table as text.
@@ -46,12 +47,13 @@ def textures(
     seeds: each texture is learned with the seeds 0, 1, ...
     quiet: nothing on the terminal.
     names: textures.
+    base: the config of all runs, whose argument takes a texture; "winn_texture" is the thesis' size.
     overrides: config keys to set in every run; "sample.size" is the size of the pictures.
   """
   results: dict[str, list[Pictures]] = {name: [] for name in names}
   for seed in range(seeds):
     for name in names:
-      config = settings(f"winn_texture:{name},small", overrides, seed=seed)
+      config = settings(_named(base, name), overrides, seed=seed)
       run = trained(config, os.path.join(workdir, f"{name}_{seed}"), quiet=quiet)
       results[name].append(_pictures(run, name, seed))
   numbers = {
@@ -64,6 +66,11 @@ def textures(
   kept(workdir, "textures", numbers)
   draw(os.path.join(workdir, "textures.png"), {name: pictures[0] for name, pictures in results.items()})
   return table({name: [one.numbers for one in pictures] for name, pictures in results.items()})
+
+
+def _named(base: str, texture: str) -> str:
+  name, _, words = base.partition(":")
+  return f"{name}:{','.join(filter(None, (texture, words)))}"
 
 
 def table(results: Mapping[str, Sequence[Mapping[str, Mapping[str, Any]]]]) -> str:

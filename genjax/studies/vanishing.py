@@ -37,6 +37,7 @@ def vanishing(
   steps: int = 2000,
   points: int = 40,
   widths: tuple[int, ...] = (256, 256),
+  base: str = "gan_digits:non_saturating",
   overrides: Mapping[str, Any] | None = None,
 ) -> str:
   """Returns the norm of the gradient before and after as text; writes vanishing.json and vanishing.png.
@@ -50,7 +51,8 @@ def vanishing(
     steps: number of steps of the critic.
     points: number of norms of each curve.
     widths: hidden layers of both nets.
-    overrides: config keys of gan_digits:non_saturating to set.
+    base: the config of the GAN that makes the generator.
+    overrides: config keys of `base` to set.
   """
   import numpy as np
 
@@ -58,7 +60,7 @@ def vanishing(
   at = np.unique(np.round(np.geomspace(1, steps + 1, points)).astype(int)) - 1
   norms: dict[str, list] = {row: [] for row in rows}
   for seed in range(seeds):
-    curves = measured(rows, at, seed=seed, warm=warm, widths=widths, overrides=overrides)
+    curves = measured(rows, at, seed=seed, warm=warm, widths=widths, base=base, overrides=overrides)
     for row in rows:
       norms[row].append(curves[row].tolist())
       if not quiet:
@@ -75,6 +77,7 @@ def measured(
   seed: int = 0,
   warm: int = 300,
   widths: tuple[int, ...] = (256, 256),
+  base: str = "gan_digits:non_saturating",
   overrides: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """For each row the norm of the generator's gradient after `at` steps of the critic, [len(at)] float64.
@@ -83,7 +86,7 @@ def measured(
     rows: names of the zoo, whose critic is a plain one.
     at: rising numbers of steps, from 0.
     seed: of everything.
-    warm, widths, overrides: see vanishing.
+    warm, widths, base, overrides: see vanishing.
   """
   import jax
   import numpy as np
@@ -96,7 +99,7 @@ def measured(
   from genjax.systems.optimizers import adam
   from genjax.systems.updates import norm
 
-  config = settings("gan_digits:non_saturating", {"generator.widths": widths, **(overrides or {})}, seed=seed)
+  config = settings(base, {"generator.name": "mlp", "generator.widths": widths, **(overrides or {})}, seed=seed)
   config.critic = ConfigDict({"name": "mlp", "widths": widths})
   it, key = experiment(config), jax.random.key(seed)
   data, size, latent = it.data, config.data.batch, config.system.latent

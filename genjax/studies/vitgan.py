@@ -33,6 +33,7 @@ def gradients(
   quiet: bool = False,
   rows: Mapping[str, str] = ROWS,
   steps: int = 600,
+  base: str = "vitgan_digits",
   overrides: Mapping[str, Any] | None = None,
 ) -> str:
   """Returns the table as text; writes <word>.json of each row, vitgan_gradients.json and vitgan_gradients.png.
@@ -43,8 +44,9 @@ def gradients(
     workdir: gets them.
     seeds: each row is trained with the seeds 0, 1, ...
     quiet: nothing on the terminal.
-    rows: name to an argument of vitgan_digits.
+    rows: name to an argument of `base`.
     steps: number of steps of each run, at a constant learning rate.
+    base: a config of ViTGAN that takes the words of vitgan_digits.
     overrides: config keys to set in every run.
   """
   from genjax.train.files import read_json
@@ -54,7 +56,7 @@ def gradients(
   for name, word in rows.items():
     value = read_json(os.path.join(workdir, f"{word}.json"))
     if value is None or len(value["norms"]) < seeds:
-      value = measured(word, seeds=seeds, steps=steps, overrides=overrides)
+      value = measured(word, seeds=seeds, steps=steps, base=base, overrides=overrides)
       kept(workdir, word, value)
       if not quiet:
         say(f"{name}: Frechet distances {[round(number, 1) for number in value['frechet']]}")
@@ -65,7 +67,14 @@ def gradients(
   return table(results)
 
 
-def measured(word: str, *, seeds: int, steps: int, overrides: Mapping[str, Any] | None = None) -> dict[str, list]:
+def measured(
+  word: str,
+  *,
+  seeds: int,
+  steps: int,
+  base: str = "vitgan_digits",
+  overrides: Mapping[str, Any] | None = None,
+) -> dict[str, list]:
   """ "norms" [seeds][steps] of the critic's gradient, and "frechet" [seeds] of the last state; one compilation."""
   import jax
 
@@ -76,7 +85,7 @@ def measured(word: str, *, seeds: int, steps: int, overrides: Mapping[str, Any] 
   for seed in range(seeds):
     narrow = {"generator.width": WIDTH, "critic.width": WIDTH}
     changed = {"optimizer.schedule": "constant", "train.steps": steps, **narrow, **(overrides or {})}
-    it = experiment(settings(f"vitgan_digits:{word}", changed, seed=seed))
+    it = experiment(settings(f"{base}:{word}", changed, seed=seed))
     if step is None:
       system = prepared(it.system, it.data.prepare)
       init, step = jax.jit(system.init), jax.jit(system.step, donate_argnums=1)

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from genjax.core import Batch, Metrics, System
+from genjax.core import Batch, Metrics, System, whole
 from genjax.objectives.boosting import mixture_weight, training_weights
 from genjax.objectives.logits import cross_entropy_critic
 from genjax.objectives.terms import Objective
@@ -34,6 +34,7 @@ from genjax.systems import game
 from genjax.systems.checks import check_counts
 from genjax.systems.gan import gan, kernels
 from genjax.systems.optimizers import Optimizer, adam
+from genjax.systems.parts import in_parts, rematerialised
 
 Array = jax.Array
 
@@ -66,6 +67,8 @@ class Stages(NamedTuple):
   mixture_critic_steps: int
   candidates: int
   critic_steps: int
+  accumulate: int
+  remat: bool
 
 
 def adagan(
@@ -84,6 +87,8 @@ def adagan(
   latent: int = 128,
   critic_steps: int = 1,
   ema: float = 0.0,
+  accumulate: int = 1,
+  remat: bool = False,
 ) -> System:
   """T GANs, one after the other, as a System.
 
@@ -96,6 +101,7 @@ def adagan(
     candidates: images of the data for one that a GAN sees.
     mixture_optimizer: of the mixture critic.
     optimizer, generator_optimizer, latent, critic_steps, ema: of every GAN, see gan; latents are normal.
+    accumulate, remat: of every update, see gan.
 
   Raises:
     ValueError: settings that do not go together; as gan does.
@@ -117,6 +123,8 @@ def adagan(
     latent=latent,
     critic_steps=critic_steps,
     ema=ema,
+    accumulate=accumulate,
+    remat=remat,
   )
   stages = Stages(
     inner,
@@ -127,6 +135,8 @@ def adagan(
     latent,
     component_steps=component_steps,
     critic_steps=critic_steps,
+    accumulate=accumulate,
+    remat=remat,
     **counts,
   )
   system = System(partial(_init, stages), partial(_step, stages), {"sample": partial(_sample, stages)})
@@ -179,15 +189,19 @@ def _all_metrics(zeros: Metrics, update: Callable[[], tuple[State, Metrics]]) ->
 
 
 def _update_critic(stages: Stages, key: Array, state: State, batch: Batch) -> tuple[State, Metrics]:
-  real = batch["image"]
-  fake = _generate(stages, key, state.params, _place(stages, state.step)[0], real.shape[0])
+  critic, made = state.mixture_critic, _place(stages, state.step)[0]
 
-  def loss(params: Any) -> Array:
-    f = lambda images: stages.critic.apply({"params": params}, images)[0]
-    return cross_entropy_critic(f(real), f(fake))
+  def gradient(carry: tuple, key: Array, part: Batch) -> tuple[Any, tuple]:
+    real = part["image"]
+    fake = _generate(stages, key, state.params, made, real.shape[0])
 
-  critic = state.mixture_critic
-  value, grads = jax.value_and_grad(loss)(critic.params)
+    def loss(params: Any) -> Array:
+      f = lambda images: stages.critic.apply({"params": params}, images)[0]
+      return cross_entropy_critic(f(real), f(fake))
+
+    return jax.value_and_grad(rematerialised(loss, stages.remat))(critic.params), carry
+
+  (value, grads), _ = in_parts(stages.accumulate, gradient, (), key, batch)
   changes, moments = stages.optimizer.update(grads, critic.optimizer, critic.params)
   after = MixtureCritic(optax.apply_updates(critic.params, changes), moments)
   return state._replace(mixture_critic=after), {"mixture_critic_loss": value}
@@ -246,7 +260,7 @@ def _generate(stages: Stages, key: Array, generators: Any, count: Array, n: int)
   """n images of the mixture of the first `count` generators: all T make n, and each image is chosen from them."""
   key_latent, key_choice = jax.random.split(key)
   latents = jax.random.normal(key_latent, (n, stages.latent))
-  images = lax.map(lambda one: stages.generator.apply(one, latents), generators)  # [T, n, H, W, C]
+  images = lax.map(lambda one: stages.generator.apply(one, latents), whole(generators))  # [T, n, H, W, C]
   choice = jax.random.randint(key_choice, (n,), 0, count)
   return jnp.take_along_axis(images, choice.reshape(1, n, 1, 1, 1), axis=0)[0]
 

@@ -25,6 +25,7 @@ from genjax.systems.checks import check_average, check_counts, check_images
 from genjax.systems.fit import collections_of
 from genjax.systems.game import Aux, Average, Variables, game
 from genjax.systems.optimizers import Optimizer, adam
+from genjax.systems.parts import check_parts
 
 Array = jax.Array
 Domain = Literal["source", "target"]
@@ -65,6 +66,8 @@ def cyclegan(
   optimizer: Optimizer = PUBLISHED,
   generator_optimizer: Optimizer | None = None,
   ema: float = 0.0,
+  accumulate: int = 1,
+  remat: bool = False,
 ) -> System:
   """Two generators and two critics as a System.
 
@@ -81,12 +84,15 @@ def cyclegan(
     optimizer: of the critics, and of the generators unless they have their own.
     generator_optimizer: of the generators.
     ema: decay of averaged generators, which then translate; 0: none.
+    accumulate: parts of a batch that are worked on one after the other; the history has as many places as a part.
+    remat: whether an update computes again what lies between its convolutions and products, to hold less.
 
   Raises:
     ValueError: a setting that is out of range.
   """
   check_counts({"history": history}, 0)
   check_average(ema)
+  check_parts(accumulate, {})
   for name, weight in {"cycle": cycle, "identity": identity}.items():
     if weight < 0:
       raise ValueError(f"{name} {weight}; use 0 for none, or more")
@@ -110,9 +116,10 @@ def cyclegan(
     return variables, {"generator": (), "critic": {"pool": Sides(*(past(images) for images in real))}}
 
   def past(images: Array) -> pool.Pool:
-    if 0 < history < len(images):
-      raise ValueError(f"history {history} is less than the batch {len(images)}; use at least as many, or 0 for none")
-    return pool.empty(len(images), history // len(images), images.shape[1:])
+    places = len(images) // accumulate
+    if 0 < history < places:
+      raise ValueError(f"history {history} is less than the batch {places}; use at least as many, or 0 for none")
+    return pool.empty(places, history // places, images.shape[1:])
 
   def generator_loss(key: Array, variables: Variables, memory: tuple, batch: Batch) -> tuple[Array, Aux]:
     real, nets = Sides(batch["source"], batch["target"]), variables["generator"]
@@ -151,6 +158,8 @@ def cyclegan(
     {"generator": generator_optimizer or optimizer, "critic": optimizer},
     order=(("generator", 1), ("critic", 1)),
     ema={"generator": Average(ema)} if ema else None,
+    accumulate=accumulate,
+    remat=remat,
     views={"translate": translate},
   )
 

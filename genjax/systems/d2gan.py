@@ -70,6 +70,8 @@ def d2gan(
   critic_steps: int = 1,
   ema: float = 0.0,
   sample_batch: int = 500,
+  accumulate: int = 1,
+  remat: bool = False,
 ) -> System:
   """A generator and two critics as a System; its state is that of gan, where the critic is Twins.
 
@@ -80,7 +82,7 @@ def d2gan(
     shape: H, W, C.
     alpha, beta: see d2gan_objective.
     optimizer: of all nets; generator_optimizer: of the generator, where it has its own.
-    latent, prior, critic_steps, ema, sample_batch: see gan.
+    latent, prior, critic_steps, ema, sample_batch, accumulate, remat: see gan.
 
   Raises:
     ValueError: as gan and d2gan_objective do.
@@ -98,4 +100,6 @@ def d2gan(
     critic_steps=critic_steps,
     ema=ema,
     sample_batch=sample_batch,
+    accumulate=accumulate,
+    remat=remat,
   )

@@ -1,21 +1,21 @@
 """The engine of one loss: gradient descent on the parameters of one set of nets. Most systems are one call of it.
 
-Departs  With `accumulate`, each part of a batch has batch statistics of its own, and the parts go through them in turn.
+Departs  With `accumulate`, each part of a batch has batch statistics of its own, see parts.py.
 Checked  tests/systems/test_fit.py
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
 
-from genjax.core import Batch, Kernel, Metrics, System
+from genjax.core import Batch, Kernel, Metrics, System, parted, whole
 from genjax.systems.averages import Average, averaged, check_averages
-from genjax.systems.checks import check_counts
 from genjax.systems.optimizers import Optimizer
+from genjax.systems.parts import check_parts, in_parts, rematerialised
 from genjax.systems.updates import norm, of_states
 
 Array = jax.Array
@@ -38,6 +38,7 @@ def fit(
   *,
   ema: float = 0.0,
   accumulate: int = 1,
+  remat: bool = False,
   views: Mapping[str, Callable[..., Any]] | None = None,
   kernels: Callable[[Array, Batch], Mapping[str, Kernel]] | None = None,
 ) -> System:
@@ -51,46 +52,35 @@ def fit(
     ema: decay, per update, of an average of the variables that the views then use; 0 keeps none.
     accumulate: parts of a batch that are worked on one after the other, each with a key of its own; their gradients
       and metrics are averaged.
+    remat: whether only products with weights are kept for the gradient, and the rest is computed again.
     views, kernels: see System; a view takes variables where a System's takes a state.
 
   Raises ValueError for `ema` outside [0, 1), or `accumulate` below 1.
   """
   average = Average(ema)
   check_averages(average)
-  check_counts({"accumulate": accumulate})
+  check_parts(accumulate, {})
   rule = optimizer()
 
   def start(key: Array, batch: Batch) -> State:
-    sizes = {leaf.shape[0] for leaf in jax.tree.leaves(dict(batch)) if accumulate > 1}
-    if any(size % accumulate for size in sizes):
-      raise ValueError(f"batch {max(sizes)} is not a multiple of accumulate {accumulate}; set config.data.batch to one")
+    check_parts(accumulate, {"batch": jax.tree.leaves(dict(batch))[0].shape[0]})
     variables = init(key, batch)
     params, copy = variables["params"], jax.tree.map(jnp.copy, dict(variables)) if ema else None
     return State(jnp.zeros((), jnp.int32), params, collections_of(variables), copy, rule.init(params))
 
-  def value(params: Any, collections: Any, key: Array, batch: Batch) -> tuple[Array, tuple[Any, Metrics]]:
-    result, (after, metrics) = loss(key, {"params": params, **collections}, batch)
-    return result, (after, {**metrics, "loss": result})
+  def gradient(params: Any, collections: Any, key: Array, batch: Batch) -> tuple[Any, Any]:
+    def value(params: Any, collections: Any, key: Array, batch: Batch) -> tuple[Array, tuple[Any, Metrics]]:
+      result, (after, metrics) = loss(key, {"params": params, **collections}, batch)
+      return result, (after, {**metrics, "loss": result})
 
-  def gradient(params: Any, collections: Any, key: Array, batch: Batch) -> tuple[Any, tuple[Any, Metrics]]:
-    of = jax.grad(value, has_aux=True)
-    if accumulate == 1:
-      return of(params, collections, key, batch)
-
-    # Place j of every part comes from the same contiguous run of the batch: devices exchange nothing.
-    cut = lambda leaf: leaf.reshape(-1, accumulate, *leaf.shape[1:]).swapaxes(0, 1)
-
-    def part(collections: Any, keyed: tuple[Array, Batch]) -> tuple[Any, tuple[Any, Metrics]]:
-      grads, (collections, metrics) = of(params, collections, *keyed)
-      return collections, (grads, metrics)
-
-    keyed = (jax.random.split(key, accumulate), jax.tree.map(cut, dict(batch)))
-    collections, each = lax.scan(part, collections, keyed)
-    grads, metrics = jax.tree.map(lambda leaf: leaf.mean(0), each)
-    return grads, (collections, metrics)
+    of = jax.grad(rematerialised(value, remat), has_aux=True)
+    grads, (after, metrics) = of(params, collections, key, batch)
+    return (grads, metrics), after
 
   def step(key: Array, state: State, batch: Batch) -> tuple[State, Metrics]:
-    grads, (collections, metrics) = gradient(state.params, state.collections, key, batch)
+    of_part = partial(gradient, whole(state.params))
+    (grads, metrics), collections = in_parts(accumulate, of_part, state.collections, key, batch)
+    grads = parted(grads)
     updates, moments = rule.update(grads, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     new = averaged(average, state.step, 1, {"params": params, **collections}, state.ema) if ema else None

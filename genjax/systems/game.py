@@ -10,7 +10,7 @@ move from the same point: (("there", "back"), 1).
 Papers   GAN  Goodfellow et al. 2014, arXiv:1406.2661; how players move: see updates.py
 Departs  Parts of one batch take the place of batches drawn for each update.
 Shapes   B examples a step, B / k in a part. Variables are flax's: {"params": ..., other collections}.
-Checked  tests/systems/test_game.py, test_gan.py, test_updates.py
+Checked  tests/systems/test_game.py, test_gan_algorithm.py, test_gan_collections.py, test_updates.py
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +25,7 @@ from genjax.core import Batch, Metrics, System
 from genjax.systems.averages import Average, check_averages
 from genjax.systems.checks import check_counts
 from genjax.systems.optimizers import Optimizer
+from genjax.systems.parts import check_parts, cut
 from genjax.systems.players import Aux, Group, Loss, Rules, State, Variables, update
 from genjax.systems.updates import of_states
 
@@ -45,6 +46,8 @@ def game(
   project: Mapping[str, Callable[[Any], Any]] | None = None,
   unroll: Mapping[str, tuple[str, int]] | None = None,
   consensus: float = 0.0,
+  accumulate: int = 1,
+  remat: bool = False,
   views: Mapping[str, Callable[..., Any]] | None = None,
 ) -> System:
   """A System in which every player descends a loss of its own.
@@ -63,6 +66,9 @@ def game(
     project: by player, parameters -> parameters, applied after each update: the clipping of WGAN.
     unroll: player -> (opponent, n): its gradient goes through the next n steps of the opponent.
     consensus: see updates.consensus; 0 for none. Takes the order "simultaneous".
+    accumulate: parts in which an update works on its examples, one after the other; gradients and metrics are averaged,
+      see parts.py. Of what `draw` adds, keys are split.
+    remat: whether only products with weights are kept for a gradient, and the rest is computed again.
     views: by name; functions that take {player: variables in use} where a System's view takes a state.
 
   Raises:
@@ -76,15 +82,19 @@ def game(
     check_averages(rule)
   if consensus and (len(entries) > 1 or unroll):
     raise ValueError("consensus adds to all gradients at one point; set order='simultaneous' and unroll=0")
+  check_parts(accumulate, {})
+  if accumulate > 1 and (consensus or unroll):
+    raise ValueError("consensus and unroll are of whole batches: the mean over parts is another gradient; accumulate=1")
   longest = max(times for _, times in entries)
   each_step = {player: sum(times for group, times in entries if player in group) for player in losses}
   ready = {player: optimizers[player](each_step[player]) for player in losses}
   ahead = {opponent: optimizers[opponent](each_step[opponent], unrolled=True) for opponent, _ in unroll.values()}
-  rules = Rules(losses, ready, ahead, ema, project or {}, unroll, consensus)
+  rules = Rules(losses, ready, ahead, ema, project or {}, unroll, consensus, accumulate, remat)
 
   def start(key: Array, batch: Batch) -> State:
     variables, memory = init(key, batch)
-    _cut(batch, longest)  # refuses a batch that does not divide
+    parts = _cut(batch, longest)  # refuses a batch that does not divide
+    check_parts(accumulate, {"batch of an update": next(iter(parts.values())).shape[1]})
     params = {player: variables[player]["params"] for player in losses}
     return State(
       step=jnp.zeros((), jnp.int32),
@@ -137,8 +147,8 @@ def _check(
 
 
 def _cut(batch: Batch, parts: int) -> dict[str, Array]:
-  """[B, ...] -> [parts, B / parts, ...]; place j of every part is from the same contiguous run, so no exchange."""
+  """[B, ...] -> [parts, B / parts, ...]. Raises ValueError for a batch that does not divide."""
   for name, leaf in batch.items():
     if leaf.shape[0] % parts:
       raise ValueError(f"batch {leaf.shape[0]} of {name!r} is not a multiple of {parts}, the updates that share it")
-  return {name: leaf.reshape(-1, parts, *leaf.shape[1:]).swapaxes(0, 1) for name, leaf in batch.items()}
+  return cut(batch, parts)

@@ -13,11 +13,12 @@ Departs  One `step` is one update of the generator. Algorithm 1 draws n_critic b
          `ema` is not in Algorithm 1: an average of the generator's weights that the samples are made with.
          With `augment` the critic is images -> net(T(images)), T one draw an update: image j of the reals, of the fakes
          and of whatever a Term asks about goes through the same T_j. The view "score" is of images as they are.
-         With terms of consistency a critic that looks at each image alone is called once an update, see rounds.py.
+         A critic that looks at each image alone is called once an update, see rounds.py.
 Shapes   B images a step = critic_steps * m; latent [m, Z]. m is a multiple of the devices. critic: images [m, H, W, C]
          -> (logits [m], aux); generator: latents [m, Z] -> images. A conditional GAN gives both labels [m] as well.
          Collections other than "params" (batch statistics, spectral vectors) change in the updates of their own net.
-Checked  tests/systems/test_gan.py, test_gan_together.py, test_updates.py and tests/systems/contract.py.
+Checked  tests/systems/test_gan.py, test_gan_algorithm.py, test_gan_augment.py, test_gan_collections.py,
+         test_gan_refusals.py, test_gan_together.py, test_updates.py and tests/systems/contract.py.
 """
 
 from collections.abc import Callable
@@ -70,6 +71,8 @@ def gan(
   unroll: int = 0,
   consensus: float = 0.0,
   sample_batch: int = 500,
+  accumulate: int = 1,
+  remat: bool = False,
 ) -> System:
   """Two nets and an Objective as a System.
 
@@ -97,6 +100,8 @@ def gan(
     unroll: the generator's gradient goes through so many next steps of the critic, on the same part.
     consensus: weight of the gradient of half the squared length of both gradients; needs "simultaneous".
     sample_batch: images that the view "sample" makes together.
+    accumulate: parts of the images of an update that are worked on one after the other; not with unroll or consensus.
+    remat: whether an update computes again what lies between its convolutions and products, to hold less.
 
   Raises:
     ValueError: settings that do not go together, with what does.
@@ -122,7 +127,7 @@ def gan(
   average = Average(ema, ema_half_life, ema_start)
   check_averages(average)
   policy = policy_of(augment) if augment else None
-  together = bool(objective.critic.asks) and per_image(critic) and order == "alternating"
+  together = per_image(critic) and order == "alternating"
   pair = Pair(
     generator, critic, objective, shape, latent, prior, classes if conditional else None, policy, style_mixing,
     sample_noise, together,
@@ -137,6 +142,8 @@ def gan(
     project={} if clip is None else {"critic": partial(clipped, clip)},
     unroll={"generator": ("critic", unroll)} if unroll else {},
     consensus=consensus,
+    accumulate=accumulate,
+    remat=remat,
     views=_views(pair, sample_batch),
   )
   return system._replace(kernels=partial(kernels, system))

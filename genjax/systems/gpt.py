@@ -38,6 +38,7 @@ def gpt(
   optimizer: Optimizer = PUBLISHED,
   ema: float = 0.0,
   accumulate: int = 1,
+  remat: bool = False,
 ) -> System:
   """A causal net as a System. Views: `sample`, and `log_prob` in nats a sequence, exact.
 
@@ -51,6 +52,7 @@ def gpt(
     optimizer: of the net.
     ema: decay of the averaged variables that the views use; 0: none.
     accumulate: parts of a batch that are worked on one after the other.
+    remat: whether a step computes again what lies between its convolutions and products, to hold less.
 
   Raises:
     ValueError: a setting that is out of range.
@@ -116,7 +118,7 @@ def gpt(
     return {"sampler": Kernel(lambda key, variables: sample(key, variables, n), (key, variables), n * length, "tokens")}
 
   views = {"sample": sample, "log_prob": log_prob, "likelihood": lambda variables: Likelihood("exact")}
-  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, views=views, kernels=kernels)
+  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, remat=remat, views=views, kernels=kernels)
 
 
 def shifted(tokens: Array, begin: int) -> Array:

@@ -38,6 +38,8 @@ def maml(
   inner_learning_rate: float = 0.01,
   first_order: bool = False,
   optimizer: Optimizer = PUBLISHED,
+  accumulate: int = 1,
+  remat: bool = False,
 ) -> System:
   """An embedding with a linear classifier on it, trained to adapt.
 
@@ -53,6 +55,8 @@ def maml(
     inner_learning_rate: of those steps.
     first_order: whether the gradient is kept from passing through the inner gradients.
     optimizer: of the outer update; Adam as published unless given.
+    accumulate: parts of a batch of episodes that are worked on one after the other.
+    remat: whether a step computes again what lies between its convolutions and products, to hold less.
 
   Raises:
     ValueError: a count below what it must be.
@@ -86,7 +90,8 @@ def maml(
     return jax.vmap(one)(*_episodes(episodes))
 
   kernels = lambda key, batch: kernels_of(key, batch, net, shape)
-  return fit(init, learn, optimizer, views={"adapt": adapt}, kernels=kernels)
+  memory = {"accumulate": accumulate, "remat": remat}
+  return fit(init, learn, optimizer, **memory, views={"adapt": adapt}, kernels=kernels)
 
 
 def _episodes(batch: Batch) -> tuple[Array, Array, Array]:

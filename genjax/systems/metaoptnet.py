@@ -29,6 +29,7 @@ from genjax.systems.checks import STANDARDISED, at_hand, check_counts, check_pix
 from genjax.systems.fit import collections_of, fit
 from genjax.systems.heads import Head
 from genjax.systems.optimizers import Optimizer, sgd
+from genjax.systems.parts import rematerialised
 
 Array = jax.Array
 Variables = Mapping[str, Any]
@@ -55,6 +56,7 @@ def metaoptnet(
   learn_scale: bool = True,
   together: bool = False,
   accumulate: int = 1,
+  remat: bool = False,
   evaluate_head: Head | None = None,
 ) -> System:
   """An embedding and a head as a System that learns from batches of episodes.
@@ -77,6 +79,7 @@ def metaoptnet(
     together: whether one call embeds supports and queries.
     evaluate_head: the head of the views, with the parameters of `head`; None is `head`.
     accumulate: parts of a batch that are worked on one after the other; their gradients are averaged.
+    remat: whether a step computes again what lies between the embedding's convolutions and products, to hold less.
 
   Raises:
     ValueError: settings that do not go together.
@@ -93,7 +96,8 @@ def metaoptnet(
     """
     params, collections = variables["params"], collections_of(variables)
     support, query = batch["support"], batch["query"]
-    embed = lambda key, collections, images: _embedded(key, {"params": params["net"], **collections}, images, net, head)
+    whole = lambda key, collections, images: _embedded(key, {"params": params["net"], **collections}, images, net, head)
+    embed = rematerialised(whole, remat)  # the embedding alone: a head holds little, and would be solved again
     if together and key is not None:
       both, collections = embed(key, collections, jnp.concatenate([support, query], 1))
       support, query = both[:, : support.shape[1]], both[:, support.shape[1] :]

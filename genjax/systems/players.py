@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from genjax.core import Batch, Metrics
+from genjax.core import Batch, Metrics, parted, whole
 from genjax.systems import updates
 from genjax.systems.averages import Average, averaged
+from genjax.systems.parts import in_parts, rematerialised
 
 Array = jax.Array
 Variables = Mapping[str, Mapping[str, Any]]  # {player: {"params": ..., other collections}}
@@ -50,19 +51,38 @@ class Rules(NamedTuple):
   project: Mapping[str, Callable[[Any], Any]]
   unroll: Mapping[str, tuple[str, int]]
   consensus: float
+  accumulate: int
+  remat: bool
+
+
+class Carry(NamedTuple):
+  """What a pass changes besides the parameters, by player."""
+
+  collections: dict[str, Any]
+  memory: dict[str, Any]
 
 
 def update(
   rules: Rules, group: Group, examples: int, state: State, keyed: tuple[Array, Batch]
 ) -> tuple[State, Metrics]:
   """One update of all players of a group, from one point."""
-  losses = _losses(rules, state, *keyed)
   rule = partial(updates.consensus, weight=rules.consensus) if rules.consensus else updates.simultaneous
-  moves, metrics = rule({player: losses[player] for player in group}, state.params), {}
+  params = whole(state.params)
+
+  def gradient(carry: Carry, key: Array, part: Batch) -> tuple[Any, Carry]:
+    losses = _losses(rules, state._replace(**carry._asdict()), key, part)
+    moves = rule({player: losses[player] for player in group}, params)
+    collections = {player: aux.collections for player, aux in moves.aux.items()}
+    memory = {player: aux.memory for player, aux in moves.aux.items()}
+    metrics = {name: value for aux in moves.aux.values() for name, value in aux.metrics.items()}
+    return (moves.grads, metrics), Carry(carry.collections | collections, carry.memory | memory)
+
+  carry = Carry(dict(state.collections), dict(state.memory))
+  (grads, metrics), carry = in_parts(rules.accumulate, gradient, carry, *keyed)
+  grads, state = parted(grads), state._replace(**carry._asdict())
   for player in group:
-    grads, aux = moves.grads[player], moves.aux[player]
-    state = _moved(rules, player, state, grads, aux, examples)
-    metrics |= {**aux.metrics, f"{player}_gradient": updates.norm(grads)}
+    state = _moved(rules, player, state, grads[player], examples)
+    metrics |= {f"{player}_gradient": updates.norm(grads[player])}
   return state, metrics
 
 
@@ -74,7 +94,7 @@ def _losses(rules: Rules, state: State, key: Array, part: Batch) -> dict[str, up
       variables = {name: {"params": params[name], **state.collections[name]} for name in params}
       return rules.losses[player](key, variables, state.memory[player], part)
 
-    return loss
+    return rematerialised(loss, rules.remat)
 
   keys = jax.random.split(key, len(rules.losses))
   losses = {player: bound(player, keys[place]) for place, player in enumerate(rules.losses)}
@@ -92,19 +112,16 @@ def _losses(rules: Rules, state: State, key: Array, part: Batch) -> dict[str, up
   return losses | ahead
 
 
-def _moved(rules: Rules, player: str, state: State, grads: Any, aux: Aux, examples: int) -> State:
+def _moved(rules: Rules, player: str, state: State, grads: Any, examples: int) -> State:
+  """The state, its collections being those after the pass, after an update of a player's parameters."""
   changes, moments = rules.optimizers[player].update(grads, state.optimizer[player], state.params[player])
   params = optax.apply_updates(state.params[player], changes)
   if player in rules.project:
     params = rules.project[player](params)
   ema = state.ema
   if player in rules.ema:
-    now = {"params": params, **aux.collections}
+    now = {"params": params, **state.collections[player]}
     ema = {**ema, player: averaged(rules.ema[player], state.step, examples, now, ema[player])}
   return state._replace(
-    params={**state.params, player: params},
-    collections={**state.collections, player: aux.collections},
-    ema=ema,
-    optimizer={**state.optimizer, player: moments},
-    memory={**state.memory, player: aux.memory},
+    params={**state.params, player: params}, ema=ema, optimizer={**state.optimizer, player: moments}
   )

@@ -3,7 +3,7 @@
 Shapes   n positives a step, m a minibatch; images [n, H, W, C]. Position j of every minibatch uses slot j of the pool
          (ops/pool.py), so chunks of images are always spread over all slots and devices exchange none. `variables` are
          all that a net holds, {"params": ...}; f is its logit.
-Checked  tests/systems/test_winn.py, test_winn_classifier.py
+Checked  tests/systems/test_winn.py, test_winn_classification.py, test_winn_classifier_loss.py
 """
 
 from collections.abc import Callable, Mapping

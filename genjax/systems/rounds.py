@@ -2,10 +2,10 @@
 
 Papers   StyleGAN  Karras et al. 2019, arXiv:1812.04948: style mixing
 Departs  One call of the critic has the reals, the fakes and what consistency adds to them, where the critic says that
-         it looks at each image alone (nets/training.py): the numbers are those of a call for each. Not where both
-         players move from one point: there they share their passes.
+         it looks at each image alone (nets/training.py): the numbers are those of a call for each, and devices add up
+         one gradient. Not where both players move from one point: there they share their passes.
 Shapes   m images and latents of a part: [m, H, W, C], [m, Z]; labels [m].
-Checked  tests/systems/test_gan.py, tests/systems/test_gan_together.py
+Checked  tests/systems/test_gan.py, test_gan_augment.py, test_gan_together.py
 """
 
 from collections.abc import Mapping

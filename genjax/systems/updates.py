@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from genjax.core import whole
+
 Array = jax.Array
 Params = Mapping[str, Any]
 Loss = Callable[[Params], tuple[Array, Any]]
@@ -77,7 +79,7 @@ def unrolled(
       return (optax.apply_updates(theirs, updates), moments), None
 
     (later, _), _ = lax.scan(one, (params[opponent], moments), length=steps)
-    return loss({**params, opponent: later})
+    return loss({**params, opponent: whole(later)})
 
   return ahead
 

@@ -89,6 +89,7 @@ def vae(
   optimizer: Optimizer = OPTIMIZER,
   ema: float = 0.0,
   accumulate: int = 1,
+  remat: bool = False,
 ) -> System:
   """An encoder and a decoder as a System.
 
@@ -106,6 +107,7 @@ def vae(
     optimizer: of all parameters.
     ema: decay of the averaged variables that the views use; 0: none.
     accumulate: parts of a batch that are worked on one after the other.
+    remat: whether a step computes again what lies between its convolutions and products, to hold less.
 
   Raises:
     ValueError: settings that do not go together.
@@ -172,4 +174,4 @@ def vae(
     "likelihood": lambda variables: Likelihood("bound", of, importance_samples=importance_samples),
     "latents": latents,
   }
-  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, views=views)
+  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, remat=remat, views=views)

@@ -15,7 +15,8 @@ Departs  One `step` is one iteration of Algorithm 1: classification, then synthe
          code: no dropout), by a key of each update, or of each chain and move; never where f is measured.
 Shapes   n positives a step, m a minibatch (m positives and m pseudo-negatives), r new pseudo-negatives a step; m
          divides n, r, the capacity, and is a multiple of the devices. Position j of a minibatch uses pool slot j.
-Checked  tests/systems/test_winn.py, test_winn_cascade.py and contract.py.
+Checked  tests/systems/test_winn.py, test_winn_classification.py, test_winn_refusals.py, test_winn_cascade.py and
+         contract.py.
 """
 
 import math
@@ -29,9 +30,10 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from genjax.core import Batch, Kernel, Metrics, System
+from genjax.core import Batch, Kernel, Metrics, System, whole
 from genjax.nets.noise import Noise
-from genjax.objectives.terms import Objective, play
+from genjax.nets.training import per_image
+from genjax.objectives.terms import Objective, play, play_together
 from genjax.objectives.zoo import winn_objective
 from genjax.ops import langevin, pool
 from genjax.ops.canvas import Stage
@@ -39,7 +41,8 @@ from genjax.systems import cascade
 from genjax.systems.cascade import Cascade, Path
 from genjax.systems.checks import check_average, check_counts, check_images
 from genjax.systems.optimizers import Optimizer, adam
-from genjax.systems.passes import Learner, Loss, learn
+from genjax.systems.parts import check_parts
+from genjax.systems.passes import Learner, learn
 from genjax.systems.pseudo_negatives import (
   Made,
   PoolType,
@@ -90,6 +93,8 @@ def winn(
   minibatch: int = 50,
   ramp: int = 1,
   ema: float = 0.0,
+  accumulate: int = 1,
+  remat: bool = False,
   ascent_steps: int = 2000,
   stop: Stop = "example",
   synthesis: int = 1000,
@@ -116,6 +121,7 @@ def winn(
     minibatch: m positives and m pseudo-negatives an update.
     ramp: steps until a step uses its whole batch of positives; 1: from the first.
     ema: decay per update of the averaged weights that then sample; 0: none.
+    accumulate, remat: parts of a minibatch, and whether values are computed again, see parts.py: less memory.
     ascent_steps: at most this many moves of a chain.
     stop: thresholds for each example (thesis) or for each synthesis batch (released code).
     synthesis: r, new pseudo-negatives a step.
@@ -138,8 +144,7 @@ def winn(
   if cascades > 1:
     check_counts({"cascade_steps": cascade_steps or 0})
     sizes["starts"] = starts
-  _check_sizes(sizes, minibatch, chunk)
-  check_average(ema)
+  _check_sizes(sizes, minibatch, chunk, accumulate, ema)
   check_pool(stop, policy, pool_dtype)
   settings = {"shape": shape, "steps": ascent_steps, "stop": stop, "chunk": chunk, "slots": minibatch}
   sampling = synthesis_of(net, noise, sampler, **settings, queues=math.gcd(queues or minibatch, minibatch))
@@ -167,35 +172,34 @@ def winn(
     check_images(real, shape, minibatch, "the minibatch")
     key_draw, key_update, key_synthesise, key_pool = jax.random.split(key, 4)
     state = hand_over(jax.random.fold_in(key, _HAND_OVER), state)
-    reals = minibatches(real, minibatch)
-    count = reals.shape[0]
+    reals, count = minibatches(real, minibatch), real.shape[0] // minibatch
     places = pool.choose(key_draw, state.pool, real.shape[0])
     fakes = lambda place: recall(pool.at(state.pool, places[:, place]), shape)  # a minibatch at a time: memory
     used = count if ramp == 1 else jnp.maximum(1, jnp.minimum(state.step + 1, ramp) * count // ramp)  # minibatches
+    both = lambda index: {"real": reals[index % used], "fake": fakes(index % used)}
     learner, metrics = learn(
+      key_update,
       Learner(state.params, state.ema, state.optimizer, state.terms),
-      _loss(net, objective, key_update, reals, fakes, used),
+      both,
+      partial(_loss, net, objective),
       optimizer(passes * count),
       count=passes * used,
       ema=ema,
       metrics=("loss", "wasserstein"),
+      accumulate=accumulate,
+      remat=remat,
     )
-    bounds = range_of_f(f_of(net, learner.params), reals, stop)
-    made = sampling.climb(key_synthesise, learner.params, bounds, state.cascade, synthesis)
+    params = whole(learner.params)
+    bounds = range_of_f(f_of(net, params), reals, stop)
+    made = sampling.climb(key_synthesise, params, bounds, state.cascade, synthesis)
     metrics = {**metrics, **_measures(bounds, made)}
     if ema:
-      bounds = range_of_f(f_of(net, learner.ema), reals, stop)
+      bounds = range_of_f(f_of(net, whole(learner.ema)), reals, stop)
     filled = put(key_pool, state.pool, made[0].images)
     return State(state.step + 1, *learner, filled, bounds, state.cascade), metrics
 
-  def kernels(key: Array, batch: Batch) -> Mapping[str, Kernel]:
-    params, images = initial_variables(net, key, shape), noise(key, chunk)
-    return {
-      "sampler": _sampler_kernel(net, sampler, ascent_steps, key, params, images),
-      "bare gradient": gradient_kernel(net, params, images),
-    }
-
-  return System(init, step, _views(net, sampling), kernels)
+  start = lambda key: (initial_variables(net, key, shape), noise(key, chunk))
+  return System(init, step, _views(net, sampling), partial(_kernels, net, sampler, ascent_steps, start))
 
 
 def path_of(state: State) -> Path:
@@ -203,8 +207,10 @@ def path_of(state: State) -> Path:
   return cascade.path_of(state.cascade, weights(state), state.bounds)
 
 
-def _check_sizes(sizes: Mapping[str, int], minibatch: int, chunk: int) -> None:
+def _check_sizes(sizes: Mapping[str, int], minibatch: int, chunk: int, accumulate: int, ema: float) -> None:
   check_sizes(sizes, minibatch)
+  check_average(ema)
+  check_parts(accumulate, {"minibatch": minibatch})
   for name in ("synthesis", "starts"):
     if sizes.get(name, 0) % chunk or chunk % minibatch:
       raise ValueError(
@@ -216,23 +222,14 @@ def _check_sizes(sizes: Mapping[str, int], minibatch: int, chunk: int) -> None:
 
 
 def _loss(
-  net: nn.Module,
-  objective: Objective,
-  key: Array,
-  reals: Array,
-  fakes: Callable[[Array], Array],
-  used: Array | int,
-) -> Loss:
-  """The objective on minibatch index mod `used` of reals [minibatches, m, H, W, C] and fakes: place -> [m, H, W, C]."""
-
-  def loss(params: Any, terms: Any, index: Array) -> tuple[Array, tuple[Any, Metrics]]:
-    place = index % used
-    key_term = jax.random.fold_in(key, index)
-    round = play(critic_of(net, params, jax.random.fold_in(key_term, _DROPOUT)), reals[place], fakes(place))
-    value, after = objective.critic.apply(key_term, terms, round)
-    return value, (after, {"loss": value, "wasserstein": round.real_out.mean() - round.fake_out.mean()})
-
-  return loss
+  net: nn.Module, objective: Objective, key: Array, params: Any, terms: Any, batch: Batch
+) -> tuple[Array, tuple[Any, Metrics]]:
+  """The objective on a minibatch, "real" and "fake" [m, H, W, C]."""
+  critic = critic_of(net, params, jax.random.fold_in(key, _DROPOUT))
+  both = partial(play_together, objective.critic, key) if per_image(net) else play
+  round = both(critic, batch["real"], batch["fake"])
+  value, after = objective.critic.apply(key, terms, round)
+  return value, (after, {"loss": value, "wasserstein": round.real_out.mean() - round.fake_out.mean()})
 
 
 def _handing_over(
@@ -252,7 +249,7 @@ def _handing_over(
 
     def ends(state: State) -> State:
       key_climb, key_starts, key_pool = jax.random.split(key, 3)
-      params = weights(state)
+      params = whole(weights(state))
       images = sampling.climb(key_climb, params, state.bounds, state.cascade, starts)[0].images
       handed = pool.append(key_starts, state.cascade.starts, store(images, dtype), policy="ring")
       return state._replace(
@@ -291,8 +288,17 @@ def _stages(net: nn.Module, state: State) -> list[Stage]:
   return [Stage(f_of(net, one(k)), path.bounds[k], path.active[k]) for k in range(path.active.shape[0])]
 
 
-def _sampler_kernel(net: nn.Module, rule: langevin.Rule, steps: int, key: Array, params: Any, images: Array) -> Kernel:
-  """All moves of a batch of chains; without a threshold, so that none of them stops."""
+def _kernels(
+  net: nn.Module,
+  rule: langevin.Rule,
+  steps: int,
+  start: Callable[[Array], tuple[Any, Array]],
+  key: Array,
+  batch: Batch,
+) -> Mapping[str, Kernel]:
+  """All moves of a batch of chains, without a threshold, so that none of them stops; and one gradient of them."""
+  params, images = start(key)
   ascend = partial(langevin.ascend, rule=rule, steps=steps)
   run = lambda key, params, images: ascend(key, f_of(net, params), images).images
-  return Kernel(run, (key, params, images), images.shape[0] * steps, "image-gradient steps")
+  sampler = Kernel(run, (key, params, images), images.shape[0] * steps, "image-gradient steps")
+  return {"sampler": sampler, "bare gradient": gradient_kernel(net, params, images)}

@@ -17,11 +17,13 @@ Departs  One `step` is `passes` over the batch in minibatches, then synthesis. R
 Shapes   n positives a step, m a minibatch, K classes; r new pseudo-negatives of each class a step. m divides n, r, the
          initial number and the capacity (both of one class), and is a multiple of the devices. Net: images -> (f [B],
          aux) with aux["class_logits"] [B, K].
-Checked  tests/systems/test_winn_classifier.py and tests/systems/contract.py.
+Checked  tests/systems/test_winn_classifier.py, test_winn_classifier_loss.py, test_winn_classifier_refusals.py and
+         tests/systems/contract.py.
 """
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -29,16 +31,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from genjax.core import Batch, Kernel, Metrics, System
+from genjax.core import Batch, Kernel, Metrics, System, whole
 from genjax.nets.noise import Noise
-from genjax.objectives.terms import Objective, play, to_float32
+from genjax.nets.training import per_image
+from genjax.objectives.terms import Objective, play, play_together, to_float32
 from genjax.objectives.zoo import winn_objective
 from genjax.ops import langevin, pool
 from genjax.ops.canvas import Stage
 from genjax.systems.checks import check_average, check_counts, check_images
 from genjax.systems.class_synthesis import Synthesis, read, synthesis_of
 from genjax.systems.optimizers import Optimizer, adam
-from genjax.systems.passes import Learner, Loss, learn
+from genjax.systems.parts import check_parts
+from genjax.systems.passes import Learner, learn
 from genjax.systems.pseudo_negatives import (
   Made,
   PoolType,
@@ -75,13 +79,6 @@ class State(NamedTuple):
   bounds: Array | None  # [2] least and greatest f over positives, of the weights that sample
 
 
-class Minibatches(NamedTuple):
-  """The positives of a step, [minibatches, m, ...]."""
-
-  images: Array
-  labels: Array
-
-
 def winn_classifier(
   net: nn.Module,
   noise: Noise,
@@ -95,6 +92,8 @@ def winn_classifier(
   passes: int = 1,
   minibatch: int = 100,
   ema: float = 0.0,
+  accumulate: int = 1,
+  remat: bool = False,
   ascent_steps: int = 2000,
   class_weight: float = 0.5,
   tolerance: float = 1e-3,
@@ -123,6 +122,7 @@ def winn_classifier(
     passes: how often a step goes over its positives.
     minibatch: m positives, and m pseudo-negatives, an update.
     ema: decay per update of averaged weights, which are then those that sample and classify; 0: none.
+    accumulate, remat: as `winn` has them.
     ascent_steps: at most this many moves of a chain.
     class_weight: of the cross-entropy with the wanted class in what chains minimise.
     tolerance: a chain stops when |f - t| is at most this.
@@ -140,6 +140,7 @@ def winn_classifier(
   net = _with_classes(net, classes)
   check_counts({"passes": passes, "minibatch": minibatch})
   check_average(ema)
+  check_parts(accumulate, {"minibatch": minibatch})
   check_pool(stop, policy, pool_dtype)
   introspective = _check_synthesis(alpha, synthesis, synthesis_batch, initial, capacity, classes, minibatch)
   settings = {"steps": ascent_steps, "stop": stop, "class_weight": class_weight, "tolerance": tolerance}
@@ -168,27 +169,30 @@ def winn_classifier(
   def step(key: Array, state: State, batch: Batch) -> tuple[State, Metrics]:
     _check_batch(batch, shape, minibatch)
     key_draw, key_update, key_synthesise, key_pool = jax.random.split(key, 4)
-    reals = Minibatches(minibatches(batch["image"], minibatch), minibatches(batch["label"], minibatch))
-    loss = _baseline_loss(net, key_update, reals)
-    if introspective:
-      loss = _loss(net, objective, alpha, key_update, reals, _drawn(key_draw, state.pool, shape))
-    count = reals.images.shape[0]
+    reals = {name: minibatches(batch[name], minibatch) for name in ("image", "label")}
+    fakes = _drawn(key_draw, state.pool, shape) if introspective else None
+    count = reals["image"].shape[0]
     learner, metrics = learn(
+      key_update,
       Learner(state.params, state.ema, state.optimizer, state.terms),
-      loss,
+      partial(_minibatch, reals, fakes),
+      partial(_loss, net, objective, alpha) if introspective else partial(_baseline_loss, net),
       optimizer(passes * count),
       count=passes * count,
       ema=ema,
       metrics=METRICS + ("wasserstein",) * introspective,
+      accumulate=accumulate,
+      remat=remat,
     )
     if not introspective:
       return State(state.step + 1, *learner, None, None), metrics
-    bounds = range_of_f(f_of(net, learner.params), reals.images, stop)
-    made = sampling.move(key_synthesise, learner.params, bounds, _each_class(minibatch, classes, synthesis))
+    params = whole(learner.params)
+    bounds = range_of_f(f_of(net, params), reals["image"], stop)
+    made = sampling.move(key_synthesise, params, bounds, _each_class(minibatch, classes, synthesis))
     filled = put(key_pool, state.pool, made[0].images)
     metrics = {**metrics, **_measures(bounds, made)}
     if ema:
-      bounds = range_of_f(f_of(net, learner.ema), reals.images, stop)
+      bounds = range_of_f(f_of(net, whole(learner.ema)), reals["image"], stop)
     return State(state.step + 1, *learner, filled, bounds), metrics
 
   def kernels(key: Array, batch: Batch) -> Mapping[str, Kernel]:
@@ -239,41 +243,34 @@ def _check_batch(batch: Batch, shape: tuple[int, int, int], minibatch: int) -> N
 # Losses ---------------------------------------------------------------------------------------------------------------
 
 
-def _baseline_loss(net: nn.Module, key: Array, reals: Minibatches) -> Loss:
+def _minibatch(reals: Batch, fakes: Callable[[Array, Array], Array] | None, index: Array) -> Batch:
+  """The examples of an update: positives, of those [minibatches, m, ...], and pseudo-negatives of their classes."""
+  place = index % reals["image"].shape[0]
+  own = {name: rows[place] for name, rows in reals.items()}
+  return own if fakes is None else {**own, "fake": fakes(place, own["label"])}
+
+
+def _baseline_loss(
+  net: nn.Module, key: Array, params: Any, terms: Any, batch: Batch
+) -> tuple[Array, tuple[Any, Metrics]]:
   """The cross-entropy alone."""
-
-  def loss(params: Any, terms: Any, index: Array) -> tuple[Array, tuple[Any, Metrics]]:
-    place = index % reals.images.shape[0]
-    key_dropout = jax.random.fold_in(jax.random.fold_in(key, index), _DROPOUT)
-    crossed, metrics = _classified(read(net, params, reals.images[place], key_dropout)[1], reals.labels[place])
-    return crossed, (terms, {**metrics, "loss": crossed})
-
-  return loss
+  logits = read(net, params, batch["image"], jax.random.fold_in(key, _DROPOUT))[1]
+  crossed, metrics = _classified(logits, batch["label"])
+  return crossed, (terms, {**metrics, "loss": crossed})
 
 
 def _loss(
-  net: nn.Module,
-  objective: Objective,
-  alpha: float,
-  key: Array,
-  reals: Minibatches,
-  fakes: Callable[[Array, Array], Array],
-) -> Loss:
-  """The cross-entropy of minibatch `index`, plus alpha times the objective; fakes: place, labels -> images."""
-
-  def loss(params: Any, terms: Any, index: Array) -> tuple[Array, tuple[Any, Metrics]]:
-    place = index % reals.images.shape[0]
-    real, label = reals.images[place], reals.labels[place]
-    key_term = jax.random.fold_in(key, index)
-    critic = critic_of(net, params, jax.random.fold_in(key_term, _DROPOUT))
-    round = play(critic, real, fakes(place, label), labels=label, critic_params=params)
-    crossed, metrics = _classified(to_float32(round.real_aux["class_logits"]), label)
-    between, terms = objective.critic.apply(key_term, terms, round)
-    value = crossed + alpha * between
-    distance = round.real_out.mean() - round.fake_out.mean()
-    return value, (terms, {**metrics, "loss": value, "wasserstein": distance})
-
-  return loss
+  net: nn.Module, objective: Objective, alpha: float, key: Array, params: Any, terms: Any, batch: Batch
+) -> tuple[Array, tuple[Any, Metrics]]:
+  """The cross-entropy of a minibatch, plus alpha times the objective."""
+  critic = critic_of(net, params, jax.random.fold_in(key, _DROPOUT))
+  both = partial(play_together, objective.critic, key) if per_image(net) else play
+  round = both(critic, batch["image"], batch["fake"], labels=batch["label"], critic_params=params)
+  crossed, metrics = _classified(to_float32(round.real_aux["class_logits"]), batch["label"])
+  between, terms = objective.critic.apply(key, terms, round)
+  value = crossed + alpha * between
+  distance = round.real_out.mean() - round.fake_out.mean()
+  return value, (terms, {**metrics, "loss": value, "wasserstein": distance})
 
 
 def _drawn(key: Array, filled: pool.Pool, shape: tuple[int, int, int]) -> Callable[[Array, Array], Array]:

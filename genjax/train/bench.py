@@ -24,7 +24,7 @@ from genjax.train.compiled import Outcome, Sampler, jit_calls, jit_sample, trim_
 from genjax.train.errors import BadSetting
 from genjax.train.flops import Flops, jaxpr_flops, peak_flops
 from genjax.train.machine import after, cpu, versions
-from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, place, spread
+from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, on_mesh, place, spread
 from genjax.train.paths import named_leaves, parameter_count
 from genjax.train.report import Memory, Report, Timing, table
 from genjax.train.start import abstract_state, fresh, shardings_of
@@ -70,6 +70,7 @@ def bench(
     )
   load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
   mesh = make_mesh() if mesh is None else mesh
+  system = on_mesh(system, mesh, rules)
   system, first, alone, key = prepared(system, data.prepare), data.batch(0), key, spread(key, mesh)
   abstract = abstract_state(system, key, first, mesh, rules)
   state = fresh(system, key, first, mesh, abstract)

@@ -8,7 +8,7 @@ another process may be writing there at the same time.
 Departs  Orbax: the state is saved as a flat {path: leaf}; empty leaves, which Orbax refuses, are made anew; errors of
          background writes come out of `check`, and the manager is rebuilt after one, because it forgets the good steps;
          whether a folder can be made is tried before each save, for Orbax's threads wait minutes for one that cannot.
-Checked  tests/train/test_checkpoint.py
+Checked  tests/train/test_checkpoint.py, test_checkpoint_damage.py, test_checkpoint_readers.py
 """
 
 import contextlib

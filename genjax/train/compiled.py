@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 from genjax.core import Array, State, System
 from genjax.train.errors import Diverged
 from genjax.train.fingerprint import first_not_finite
-from genjax.train.mesh import batch_sharding, replicated
+from genjax.train.mesh import batch_sharding, replicated, shares
 
 Sampler = Callable[[Array, State, int], Any]  # key, state, n -> examples [n, ...], an array or a tree of them
 
@@ -114,7 +114,7 @@ def jit_sample(sample: Sampler, mesh: Mesh) -> Sampler:
 
   def shared(key, state, n):
     examples = sample(key, state, n)
-    return examples if n % mesh.size else lax.with_sharding_constraint(examples, batch_sharding(mesh))
+    return examples if n % shares(mesh) else lax.with_sharding_constraint(examples, batch_sharding(mesh))
 
   return jax.jit(shared, static_argnums=2, out_shardings=replicated(mesh))
 

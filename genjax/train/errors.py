@@ -3,7 +3,7 @@
 Anything else that leaves the training code is a bug, and keeps its traceback. What a disk refuses is said in the
 operating system's words, with what to do about it.
 
-Checked  tests/train/test_errors.py, tests/train/test_checkpoint.py
+Checked  tests/train/test_errors.py, test_checkpoint.py, test_checkpoint_damage.py
 """
 
 import contextlib

@@ -13,7 +13,8 @@ never ahead of the log, and whatever a killed run wrote after its last checkpoin
 checkpoint, and chosen by the values in the log.
 
 Shapes   K steps a call, B batch over P processes. data.batch(step): {name: numpy [B / P, ...]}.
-Checked  tests/train/test_loop.py, test_longer_runs.py, test_best.py, test_loop_processes.py
+Checked  tests/train/test_loop.py, test_resume.py, test_signals.py, test_loop_refusals.py, test_longer_runs.py,
+         test_best.py, test_loop_processes.py
 """
 
 import signal
@@ -37,7 +38,7 @@ from genjax.train.estimate import brief, first_call, opening
 from genjax.train.evaluation import Evaluator
 from genjax.train.lock import locked
 from genjax.train.log import Log
-from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, place, spread
+from genjax.train.mesh import DEFAULT_RULES, Rules, make_mesh, on_mesh, place, spread
 from genjax.train.pace import Pace
 from genjax.train.paths import named_leaves
 from genjax.train.processes import greatest
@@ -122,11 +123,12 @@ def train(
       Ctrl-C is not waited for.
   """
   every = Every(log_every, checkpoint_every, sample_every, evaluate_every)
-  view, evaluators, better = system.views.get("sample"), evaluators or {}, better or {}
+  evaluators, better = evaluators or {}, better or {}
   schedule.check_steps(steps, steps_per_call, every, keep)
-  schedule.check_samples(sample_every, samples, drawn=view is not None, shown=data.show is not None)
+  schedule.check_samples(sample_every, samples, drawn="sample" in system.views, shown=data.show is not None)
   schedule.check_evaluation(evaluate_every, evaluators, best, better)
   mesh = make_mesh() if mesh is None else mesh
+  system = on_mesh(system, mesh, rules)
   with Watchdog(watchdog_s) as watchdog, stop_signals() as stop:
     watchdog.arm(patient=True)
     first = data.batch(0)
@@ -138,7 +140,7 @@ def train(
       steps=steps,
       steps_per_call=steps_per_call,
       every=every,
-      sample=view and jit_sample(view, mesh),
+      sample=jit_sample(system.views["sample"], mesh) if "sample" in system.views else None,
       samples=samples,
       evaluators=evaluators,
       best=best,

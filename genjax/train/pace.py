@@ -4,7 +4,7 @@ Calls that take less than a second are queued one ahead. Longer ones are waited 
 ten seconds are done in parts, so that a signal waits for ten seconds or one step. The first step is a part of its own:
 it is timed. All parts of a call are runs of one compiled program, so the state does not depend on the parts.
 
-Checked  tests/train/test_pace.py, tests/train/test_loop.py
+Checked  tests/train/test_pace.py, test_signals.py
 """
 
 import time

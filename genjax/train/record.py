@@ -1,6 +1,6 @@
 """The record of a checkpoint: path, shape, dtype and fingerprint of every leaf, and whether a restored state has them.
 
-Checked  tests/train/test_checkpoint.py
+Checked  tests/train/test_checkpoint.py, test_checkpoint_damage.py
 """
 
 import hashlib

@@ -112,9 +112,9 @@ def table(report: Report) -> str:
     ("host", report.cpu + ("" if report.load is None else f", load {report.load:.1f} before the run")),
     ("versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())),
     ("training", _training(report)),
-    ("model", f"{report.parameters:,} parameters, state {_bytes(report.memory.state)}"),
+    ("model", f"{report.parameters:,} parameters, state {in_bytes(report.memory.state)}"),
     ("step memory", _plan(report.memory)),
-    ("peak memory", f"{_bytes(report.memory.peak)} ({report.memory.peak_of})"),
+    ("peak memory", f"{in_bytes(report.memory.peak)} ({report.memory.peak_of})"),
     *_sampler(report.gradients_used),
     ("", "FLOP: of products, every loop in full and the dearest branch; an upper bound where work stops early"),
   ]
@@ -125,7 +125,7 @@ def table(report: Report) -> str:
     )
   if not report.finite:
     facts.append(("warning", "a metric was not finite: this is the speed of a run that diverged"))
-  return "\n".join([*_aligned(rows, str.rjust), "", *_aligned(facts, str.ljust)])
+  return "\n".join([*aligned(rows, str.rjust), "", *aligned(facts, str.ljust)])
 
 
 def _row(name: str, timing: Timing, report: Report) -> tuple[str, ...]:
@@ -138,8 +138,8 @@ def _row(name: str, timing: Timing, report: Report) -> tuple[str, ...]:
     f"{low:,.3f} - {high:,.3f}",
     f"{timing.repeats}",
     f"{timing.compile_s:.2f}",
-    _metric(timing.flops.flops),
-    _metric(timing.flops_per_second),
+    in_units(timing.flops.flops),
+    in_units(timing.flops_per_second),
     "-" if share is None else f"{100 * share:.2f} %",
   )
 
@@ -157,26 +157,28 @@ def _sampler(used: float | None) -> list[tuple[str, str]]:
 
 
 def _plan(memory: Memory) -> str:
-  return ", ".join(f"{name} {_bytes(getattr(memory, name))}" for name in ("argument", "output", "temp", "alias"))
+  return ", ".join(f"{name} {in_bytes(getattr(memory, name))}" for name in ("argument", "output", "temp", "alias"))
 
 
-def _metric(value: float) -> str:
+def in_units(value: float) -> str:
+  """A number with the letter of its thousands: 2.50 G."""
   for size, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
     if value >= size:
       return f"{value / size:.2f} {prefix}"
   return f"{value:.0f}"
 
 
-def _bytes(value: int | None) -> str:
+def in_bytes(value: float | None) -> str:
+  """2.5 GiB."""
   if value is None:
     return "not known"
   for size, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
     if value >= size:
       return f"{value / size:.1f} {unit}"
-  return f"{value} B"
+  return f"{value:.0f} B"
 
 
-def _aligned(rows: list[tuple[str, ...]], pad: Callable[[str, int], str]) -> list[str]:
+def aligned(rows: list[tuple[str, ...]], pad: Callable[[str, int], str]) -> list[str]:
   """Columns of one width, the first one to the left, the others as `pad` has it."""
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = []

@@ -1,6 +1,6 @@
 """At which steps a run logs, saves, draws samples and evaluates, and which settings cannot work.
 
-Checked  tests/train/test_loop.py
+Checked  tests/train/test_loop.py, test_loop_refusals.py
 """
 
 from collections.abc import Collection, Mapping

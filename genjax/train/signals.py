@@ -1,6 +1,6 @@
 """What watches over a run from outside the devices: the clock, the signals that stop it, the watchdog that ends it.
 
-Checked  tests/train/test_loop.py, test_loop_processes.py
+Checked  tests/train/test_signals.py, test_loop_processes.py
 """
 
 import faulthandler

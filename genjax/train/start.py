@@ -1,6 +1,6 @@
 """The state that a run starts with: of its newest checkpoint, or fresh, or fresh with something put in its place.
 
-Checked  tests/train/test_loop.py, tests/train/test_longer_runs.py
+Checked  tests/train/test_resume.py, test_longer_runs.py, test_loop_refusals.py
 """
 
 from collections.abc import Callable

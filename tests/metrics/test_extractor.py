@@ -54,6 +54,14 @@ def test_features_do_not_depend_on_the_batch_they_come_in(extractor, digits):
   np.testing.assert_allclose(np.concatenate(parts), whole, rtol=0, atol=1e-5)
 
 
+def test_features_are_the_same_on_one_device_and_on_eight(extractor, digits, monkeypatch):
+  """Images of a pass are spread over all devices."""
+  assert jax.local_device_count() == 8
+  eight, first = extractor.features(digits.held_out[:100]), jax.local_devices()[:1]
+  monkeypatch.setattr(jax, "local_devices", lambda: first)
+  np.testing.assert_allclose(extractor.features(digits.held_out[:100]), eight, rtol=1e-4, atol=1e-5)
+
+
 def test_floats_give_the_features_of_their_8_bit_images(extractor, digits):
   some = digits.held_out[:20]
   floats = some.astype(np.float32) / 127.5 - 1 + np.float32(0.3 / 127.5)

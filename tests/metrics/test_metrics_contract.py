@@ -105,6 +105,7 @@ ROWS = {  # the arguments that make it small, its data, its views
   ),
   "copies": ({"samples": 7}, images, {"sample": sample_of((4, 4, 1))}),
   "error": ({"batch": 10}, images, {"classify": lambda state, x: x.reshape(len(x), -1) @ state.weights}),
+  "detection": ({}, images, {"score": lambda state, x: x.mean((1, 2, 3)) * state.weights[0, 0]}),
   "log_prob": ({"batch": 10}, images, {"log_prob": lambda state, x: -(x**2).sum((1, 2, 3)) * state.weights[0, 0]}),
   "nats": (
     {"batch": 10, "importance_samples": 3},

@@ -3,19 +3,29 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.nets.coder import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from genjax.nets.coder import (
+  ConvDecoder,
+  ConvEncoder,
+  MLPDecoder,
+  MLPEncoder,
+  PoolingEncoder,
+  UpsamplingDecoder,
+)
 
 SHAPE = (8, 4, 3)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (2, *SHAPE)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("net", "size"), [(MLPEncoder((5, 6)), 6), (ConvEncoder((4, 8), features=7), 7)])
+@pytest.mark.parametrize(
+  ("net", "size"),
+  [(MLPEncoder((5, 6)), 6), (ConvEncoder((4, 8), features=7), 7), (PoolingEncoder((4, 8), features=7), 7)],
+)
 def test_an_encoder_gives_features_of_its_size(net, size):
   features = net.apply(net.init(jax.random.key(0), IMAGES), IMAGES)
   assert (features.shape, features.dtype) == ((2, size), jnp.float32)
 
 
-@pytest.mark.parametrize("net", [MLPDecoder(SHAPE, (5,)), ConvDecoder(SHAPE, (8, 4))])
+@pytest.mark.parametrize("net", [MLPDecoder(SHAPE, (5,)), ConvDecoder(SHAPE, (8, 4)), UpsamplingDecoder(SHAPE, (8, 4))])
 def test_a_decoder_gives_real_numbers_of_the_images_shape(net):
   latents = 100 * jax.random.normal(jax.random.key(1), (2, 3))
   variables = jax.tree.map(lambda leaf: 10 * leaf, net.init(jax.random.key(0), latents))

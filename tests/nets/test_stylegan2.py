@@ -1,6 +1,5 @@
-"""StyleGAN2's layers against numpy, its nets' sizes by hand, and what regularisation asks of them."""
+"""StyleGAN2's nets: their sizes by hand, and what regularisation asks of them."""
 
-from functools import partial
 from itertools import pairwise
 
 import jax
@@ -8,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jitted import KEY, normal, run, start, stirred
 
-from genjax.nets.equalised import EqualConv, EqualDense, leaky, pixel_norm
-from genjax.nets.modulated import ModulatedConv, StyledConv, ToImage
 from genjax.nets.stylegan2 import (
   Mapping,
   StyleDecoder,
@@ -21,209 +19,13 @@ from genjax.nets.stylegan2 import (
 )
 from genjax.objectives.generator import path_length
 from genjax.objectives.terms import Round
-from genjax.ops.resample import down, up
+from genjax.ops.resample import up
 
-KEY = jax.random.key(0)
 TINY = {"base": 32, "most": 6}
-
-
-def _start(net, *args):
-  """jitted: one compilation, where flax would make one for each operation."""
-  return jax.jit(net.init)(KEY, *args)
 
 
 def _count(net, *args):
   return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(net.init, KEY, *args)["params"]))
-
-
-def _run(net, variables, *args, **more):
-  """jitted."""
-  return jax.jit(partial(net.apply, **more))(variables, *args)
-
-
-def _normal(seed, *shape):
-  return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
-
-
-def _stirred(variables, seed=5, size=0.3):
-  """Every parameter moved at random: none is 0, as strengths of noise and biases are at first."""
-  leaves, form = jax.tree.flatten(variables)
-  return jax.tree.unflatten(
-    form, [np.asarray(leaf) + size * _normal(seed + i, *leaf.shape) for i, leaf in enumerate(leaves)]
-  )
-
-
-# Equalised layers -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("rate", [1.0, 0.01])
-def test_an_equalised_layers_effective_weight_is_rate_times_weight_over_the_root_of_its_inputs(rate):
-  layer, x = EqualDense(3, rate, bias=0.5), _normal(1, 4, 16)
-  params = _start(layer, x)["params"]
-  kernel, bias = np.asarray(params["kernel"], np.float64), np.asarray(params["bias"])
-  np.testing.assert_allclose(bias, 0.5 / rate, rtol=1e-6)
-  expected = np.asarray(x, np.float64) @ (kernel * rate / 4) + 0.5
-  np.testing.assert_allclose(_run(layer, {"params": params}, x), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_the_rate_and_the_root_scale_the_gradient_too_so_that_weights_start_at_their_scale_and_learn_at_it():
-  layer, x = EqualDense(200, 0.01), _normal(1, 4, 100)
-  params = _start(layer, x)["params"]
-  np.testing.assert_allclose(params["kernel"].std(), 100, rtol=0.02)  # 1 / rate, which the rate takes back
-  gradient = jax.grad(lambda params: layer.apply({"params": params}, x).sum())(params)
-  np.testing.assert_allclose(gradient["kernel"], np.tile(x.sum(0)[:, None], (1, 200)) * 0.01 / 10, rtol=1e-4, atol=1e-6)
-  np.testing.assert_allclose(gradient["bias"], 4 * 0.01, rtol=1e-6)
-
-
-def test_an_equalised_convolution_is_that_of_its_scaled_kernel_and_its_strided_form_blurs_first():
-  x = _normal(1, 2, 4, 6, 3)
-  for layer in (EqualConv(5), EqualConv(5, down=True)):
-    params = _start(layer, x)["params"]
-    scaled = params["kernel"] / 27**0.5
-    same = partial(jax.lax.conv_general_dilated, rhs=scaled, dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    taps = jnp.outer(jnp.array([1, 3, 3, 1.0]), jnp.array([1, 3, 3, 1.0]))[:, :, None, None] / 64
-    blurred = jax.lax.conv_general_dilated(
-      x,
-      jnp.tile(taps, (1, 1, 1, 3)),
-      (1, 1),
-      ((2, 2), (2, 2)),
-      dimension_numbers=("NHWC", "HWIO", "NHWC"),
-      feature_group_count=3,
-    )
-    expected = (
-      same(blurred, window_strides=(2, 2), padding=((0, 0), (0, 0)))
-      if layer.down
-      else same(x, window_strides=(1, 1), padding=((1, 1), (1, 1)))
-    )
-    np.testing.assert_allclose(_run(layer, {"params": params}, x), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_a_1x1_convolution_of_a_halved_image_is_the_published_strided_one():
-  """The shortcut of the critic filters and halves, then mixes channels; the published one strides in the mixing."""
-  x, layer = _normal(1, 1, 6, 6, 3), EqualConv(2, 1, down=True, bias=False)
-  variables = _start(layer, x)
-  np.testing.assert_allclose(
-    _run(layer, variables, x), _run(EqualConv(2, 1, bias=False), variables, down(x)), rtol=1e-4
-  )
-
-
-def test_pixel_norm_gives_unit_mean_square_and_the_leaky_gain_keeps_the_second_moment():
-  x = 3 * _normal(1, 4, 1000)
-  np.testing.assert_allclose((pixel_norm(x) ** 2).mean(1), 1, rtol=1e-5)
-  np.testing.assert_allclose((leaky(_normal(2, 200_000)) ** 2).mean(), 1.04, rtol=0.02)  # 2 (1 + 0.2^2) / 2
-  assert jnp.isfinite(jax.grad(lambda x: pixel_norm(x).sum())(jnp.zeros(4))).all()
-
-
-# Modulated convolutions -----------------------------------------------------------------------------------------------
-
-
-def _one_kernel_each(x, style, kernel, up, demodulate):
-  """The definition: for each image a kernel of its own, scaled, divided by its length, and a loop over pixels."""
-  x, style, kernel = (np.asarray(value, np.float64) for value in (x, style, kernel))
-  batch, height, width, _ = x.shape
-  size, features = kernel.shape[0], kernel.shape[3]
-  results = []
-  for image, scale in zip(x, style, strict=True):
-    own = kernel * scale[None, None, :, None]
-    if demodulate:
-      own = own / np.sqrt((own**2).sum((0, 1, 2)) + 1e-8)
-    if up:  # every pixel adds its kernel at twice its place
-      y = np.zeros((2 * height + 1, 2 * width + 1, features))
-      for row in range(height):
-        for column in range(width):
-          y[2 * row : 2 * row + 3, 2 * column : 2 * column + 3] += np.einsum("i,hwio->hwo", image[row, column], own)
-      y = np.pad(y, ((1, 1), (1, 1), (0, 0)))
-      own, size = 4 * np.einsum("hw,io->hwio", np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64, np.eye(features)), 4
-    else:
-      y = np.pad(image, ((size // 2, size // 2), (size // 2, size // 2), (0, 0)))
-    out = np.zeros((y.shape[0] - size + 1, y.shape[1] - size + 1, features))
-    for row in range(out.shape[0]):
-      for column in range(out.shape[1]):
-        out[row, column] = np.einsum("hwi,hwio->o", y[row : row + size, column : column + size], own)
-    results.append(out)
-  return np.stack(results)
-
-
-@pytest.mark.parametrize(
-  "net",
-  [
-    ModulatedConv(4),
-    ModulatedConv(4, up=True),
-    ModulatedConv(4, demodulate=False),
-    ModulatedConv(4, up=True, demodulate=False),
-    ModulatedConv(3, size=1, demodulate=False),
-  ],
-)
-def test_a_modulated_convolution_is_that_of_one_kernel_for_each_image(net):
-  x, w = _normal(1, 3, 4, 5, 6), _normal(2, 3, 7)
-  params = _stirred(_start(net, x, w))["params"]
-  style = np.asarray(w) @ np.asarray(params["style"]["kernel"]) / 7**0.5 + np.asarray(params["style"]["bias"])
-  kernel = np.asarray(params["kernel"]) / (net.size**2 * 6) ** 0.5
-  expected = _one_kernel_each(x, style, kernel, net.up, net.demodulate)
-  np.testing.assert_allclose(_run(net, {"params": params}, x, w), expected, rtol=1e-3, atol=1e-5)
-
-
-@pytest.mark.parametrize("doubled", [False, True])
-def test_a_demodulated_result_of_random_input_has_unit_variance_whatever_the_style(doubled):
-  """In the mean over channels and inside the border. A doubling blurs what it spread, which costs some of it:
-  the variance there is that of the blurred spread, 4 times the mean square of each phase's 6x6 kernel."""
-  net = ModulatedConv(128, up=doubled)
-  x, w = _normal(1, 8, 12, 12, 64), 2 * _normal(2, 8, 8)
-  y = _run(net, _start(net, x, w), x, w)[:, 2:-2, 2:-2]
-  taps = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 16
-  # 9 kernel weights of variance 1/9 each, summed into an output pixel by the taps; a quarter of pixels are not 0
-  expected = 1.0
-  if doubled:
-    expected = np.mean(
-      [
-        sum(
-          (np.array([_tap(taps, p - 2 * i + k, q - 2 * j + m) for k in range(3) for m in range(3)]) ** 2).sum() / 9
-          for i in range(-3, 4)
-          for j in range(-3, 4)
-        )
-        for p in range(2)
-        for q in range(2)
-      ]
-    )
-  np.testing.assert_allclose((y**2).mean(), expected, rtol=0.05)
-
-
-def _tap(taps, row, column):
-  return taps[row, column] if 0 <= row < 4 and 0 <= column < 4 else 0.0
-
-
-def test_a_style_times_any_number_changes_nothing_where_it_is_demodulated():
-  net, x, w = ModulatedConv(4), _normal(1, 2, 4, 4, 6), _normal(2, 2, 7)
-  params = _start(net, x, w)["params"]
-  louder = params | {"style": jax.tree.map(lambda leaf: 10 * leaf, params["style"])}
-  np.testing.assert_allclose(
-    _run(net, {"params": louder}, x, w), _run(net, {"params": params}, x, w), rtol=1e-4, atol=1e-6
-  )
-
-
-def test_noise_is_off_at_first_fixed_without_a_stream_and_new_for_every_image_with_one():
-  net, x, w = StyledConv(4), jnp.ones((2, 4, 4, 3)), jnp.ones((2, 5))
-  variables = _start(net, x, w)
-  assert variables["params"]["strength"] == 0
-  generate = lambda variables, **more: np.asarray(_run(net, variables, x, w, **more))
-  np.testing.assert_array_equal(generate(variables), generate(variables, rngs={"noise": jax.random.key(3)}))
-  loud = {"params": variables["params"] | {"strength": jnp.ones(())}}
-  np.testing.assert_array_equal(generate(loud), generate(loud))
-  fixed, fresh = generate(loud), generate(loud, rngs={"noise": jax.random.key(3)})
-  np.testing.assert_allclose(fixed[0], fixed[1], rtol=1e-6, atol=1e-6)
-  assert np.abs(fresh[0] - fresh[1]).min() > 0
-  assert not np.array_equal(fresh, generate(loud, rngs={"noise": jax.random.key(4)}))
-  other = np.asarray(_run(net.clone(place=1), loud, x, w))
-  assert not np.array_equal(other, fixed)
-
-
-def test_a_layer_to_the_image_adds_the_doubled_image_of_the_coarser_ones():
-  net, x, w, coarser = ToImage(3), _normal(1, 2, 4, 4, 5), _normal(2, 2, 6), _normal(3, 2, 2, 2, 3)
-  variables = _start(net, x, w)
-  np.testing.assert_allclose(_run(net, variables, x, w, coarser), _run(net, variables, x, w) + up(coarser), rtol=1e-5)
-
-
-# The nets -------------------------------------------------------------------------------------------------------------
 
 
 def _dense(inputs, outputs):
@@ -300,23 +102,23 @@ def test_sizes_that_fit_nothing_are_refused():
 @pytest.fixture(scope="module")
 def generator():
   """(net, variables with no 0 among them, latents)."""
-  net, latent = StyleGAN2Generator((8, 8, 2), 8, 2, **TINY), _normal(1, 3, 6)
-  return net, _stirred(_start(net, latent)), latent
+  net, latent = StyleGAN2Generator((8, 8, 2), 8, 2, **TINY), normal(1, 3, 6)
+  return net, stirred(start(net, latent)), latent
 
 
 @pytest.fixture(scope="module")
 def critic():
-  net, images = StyleGAN2Critic(**TINY), _normal(1, 8, 8, 8, 2)
-  return net, _stirred(_start(net, images)), images
+  net, images = StyleGAN2Critic(**TINY), normal(1, 8, 8, 8, 2)
+  return net, stirred(start(net, images)), images
 
 
 def test_a_generator_is_its_mapping_then_its_synthesis_and_takes_a_w_for_each_layer(generator):
   net, variables, latent = generator
-  w = _run(net, variables, latent, method="mapping")
+  w = run(net, variables, latent, method="mapping")
   assert w.shape == (3, 8)
-  images = _run(net, variables, w, method="synthesis")
+  images = run(net, variables, w, method="synthesis")
   assert images.dtype == jnp.float32
-  np.testing.assert_allclose(_run(net, variables, latent), images, rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(run(net, variables, latent), images, rtol=1e-5, atol=1e-5)
   ws = jnp.tile(w[:, None], (1, net.styles, 1))
   synthesis = jax.jit(lambda ws: net.apply(variables, ws, method="synthesis"))
   np.testing.assert_allclose(synthesis(ws), images, rtol=1e-5, atol=1e-5)
@@ -328,26 +130,26 @@ def test_a_generator_is_its_mapping_then_its_synthesis_and_takes_a_w_for_each_la
 
 def test_w_does_not_know_the_length_of_a_latent(generator):
   net, variables, latent = generator
-  mapping = lambda latent: _run(net, variables, latent, method="mapping")
+  mapping = lambda latent: run(net, variables, latent, method="mapping")
   np.testing.assert_allclose(mapping(5 * latent), mapping(latent), rtol=1e-4, atol=1e-5)
 
 
 def test_a_latent_and_its_labels_vector_are_normalised_together():
-  net, latent, labels = Mapping(3, depth=1, classes=2), _normal(1, 2, 4) * 7, jnp.array([1, 0])
-  variables = _start(net, latent, labels)
+  net, latent, labels = Mapping(3, depth=1, classes=2), normal(1, 2, 4) * 7, jnp.array([1, 0])
+  variables = start(net, latent, labels)
   params = jax.tree.map(np.asarray, variables["params"])
   x = np.concatenate([latent, params["label"]["embedding"][labels]], 1)
   x = x / np.sqrt((x**2).mean(1, keepdims=True))
   x = x @ params["EqualDense_0"]["kernel"] * 0.01 / np.sqrt(8)
   wanted = np.sqrt(2) * np.where(x > 0, x, 0.2 * x)
-  np.testing.assert_allclose(_run(net, variables, latent, labels), wanted, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(run(net, variables, latent, labels), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_the_image_is_the_sum_of_those_of_each_size(generator):
   net, variables, latent = generator
   silent = jax.tree.map(jnp.zeros_like, variables["params"]["painter"]["image_1"])
   params = variables["params"] | {"painter": variables["params"]["painter"] | {"image_1": silent}}
-  images, seen = _run(net, {"params": params}, latent, capture_intermediates=lambda module, _: module.name == "image_0")
+  images, seen = run(net, {"params": params}, latent, capture_intermediates=lambda module, _: module.name == "image_0")
   (coarse,) = seen["intermediates"]["painter"]["image_0"]["__call__"]
   np.testing.assert_allclose(images, up(coarse), rtol=1e-5, atol=1e-6)
 
@@ -390,7 +192,7 @@ def test_gradients_reach_every_parameter_of_the_critic_and_so_do_those_of_a_grad
 def test_the_path_length_of_a_generator_is_finite_and_so_is_its_gradient(generator, method):
   """By w, as the paper has it; by a w for each layer, as a step of training has it."""
   net, variables, latent = generator
-  latent = _run(net, variables, latent, method="mapping")
+  latent = run(net, variables, latent, method="mapping")
   if method == "each layer":
     latent = jnp.tile(latent[:, None], (1, net.styles, 1))
 
@@ -414,7 +216,7 @@ def test_a_residual_block_is_the_mean_of_both_ways_times_the_root_of_two(critic)
   net, variables, images = critic
   params = variables["params"]
   silent = params | {"block_0": params["block_0"] | {"down": jax.tree.map(jnp.zeros_like, params["block_0"]["down"])}}
-  seen = _run(net, {"params": silent}, images, capture_intermediates=True)[1]["intermediates"]
+  seen = run(net, {"params": silent}, images, capture_intermediates=True)[1]["intermediates"]
   (block,) = seen["block_0"]["__call__"]
   (skip,) = seen["block_0"]["skip"]["__call__"]
   np.testing.assert_allclose(block, skip / 2**0.5, rtol=1e-6)
@@ -436,18 +238,18 @@ def test_the_deviation_is_that_of_groups_of_four_and_of_fewer_where_four_do_not_
 
 def test_a_batch_over_eight_devices_has_the_logits_of_one(critic):
   net, variables, _ = critic
-  images = _normal(4, 16, 8, 8, 2)
-  alone = _run(net, variables, images)[0]
+  images = normal(4, 16, 8, 8, 2)
+  alone = run(net, variables, images)[0]
   mesh = Mesh(np.array(jax.devices()), ("data",))
   spread = jax.device_put(images, NamedSharding(mesh, PartitionSpec("data")))
   everywhere = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
-  logits = _run(net, everywhere, spread)[0]
+  logits = run(net, everywhere, spread)[0]
   np.testing.assert_allclose(logits, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_bfloat16_nets_are_near_float32_ones_and_their_results_float32(generator, critic):
   for (net, variables, x), rough in ((generator, 0.1), (critic, 0.1)):
-    exact, half = (_run(one, variables, x) for one in (net, net.clone(dtype=jnp.bfloat16)))
+    exact, half = (run(one, variables, x) for one in (net, net.clone(dtype=jnp.bfloat16)))
     if isinstance(exact, tuple):
       exact, half = exact[0], half[0]
     assert half.dtype == jnp.float32
@@ -457,18 +259,18 @@ def test_bfloat16_nets_are_near_float32_ones_and_their_results_float32(generator
 @pytest.mark.slow
 def test_labels_change_images_and_logits():
   labels = jnp.array([0, 1, 2])
-  generator, latent = StyleGAN2Generator((8, 8, 1), 8, 2, **TINY, classes=3), jnp.tile(_normal(1, 1, 6), (3, 1))
-  images = _run(generator, _start(generator, latent, labels), latent, labels)
+  generator, latent = StyleGAN2Generator((8, 8, 1), 8, 2, **TINY, classes=3), jnp.tile(normal(1, 1, 6), (3, 1))
+  images = run(generator, start(generator, latent, labels), latent, labels)
   critic = StyleGAN2Critic(**TINY, classes=3)
-  logits, _ = _run(critic, _start(critic, images, labels), jnp.tile(images[:1], (3, 1, 1, 1)), labels)
+  logits, _ = run(critic, start(critic, images, labels), jnp.tile(images[:1], (3, 1, 1, 1)), labels)
   for values in (images, logits):
     assert all(jnp.abs(values[i] - values[i - 1]).max() > 1e-4 for i in range(3))
 
 
 @pytest.mark.slow
 def test_a_decoder_takes_one_w_or_one_for_each_layer_and_every_token_makes_its_place():
-  net, tokens, w = StyleDecoder((8, 8, 3), base=64, most=6), _normal(1, 2, 4, 4, 5), _normal(2, 2, 7)
-  variables = _stirred(_start(net, tokens, w))
+  net, tokens, w = StyleDecoder((8, 8, 3), base=64, most=6), normal(1, 2, 4, 4, 5), normal(2, 2, 7)
+  variables = stirred(start(net, tokens, w))
   generate = jax.jit(net.apply)
   images = generate(variables, tokens, w)
   assert images.shape == (2, 8, 8, 3)

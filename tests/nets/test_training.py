@@ -9,11 +9,16 @@ import pytest
 
 from genjax.nets.autoencoder import Autoencoder
 from genjax.nets.biggan import BigGANCritic
+from genjax.nets.convnet import ConvNet
 from genjax.nets.dcgan import DCGANCritic, DCGANGenerator
+from genjax.nets.densenet import DenseNet
 from genjax.nets.mlp import MLPCritic
+from genjax.nets.resnet import ResNet13
 from genjax.nets.resnet_gan import SpectralResNetCritic
 from genjax.nets.training import mode, per_image, takes_train
+from genjax.nets.vanilla import VanillaNet
 from genjax.nets.vitgan import ViTGANCritic
+from genjax.nets.wgan_gp import WganGp32, WganGp64
 from genjax.registry import GENERATORS, NETS, load
 
 KEY = jax.random.key(0)
@@ -70,7 +75,19 @@ def test_a_net_takes_train_where_it_has_two_modes_and_always_by_keyword():
   assert mode(Autoencoder(), True) == {}
 
 
+@pytest.mark.parametrize("table", [NETS, GENERATORS], ids=["nets", "generators"])
+def test_every_net_has_the_type_in_which_it_multiplies(table):
+  assert not [name for name, home in table.items() if load(home).__dataclass_fields__["dtype"].default != jnp.float32]
+
+
 PER_IMAGE = {
+  "convnet": ConvNet(((2,),)),
+  "vanilla": VanillaNet((2,), (2,)),
+  "resnet13": ResNet13((2,), (1,)),
+  "densenet20": DenseNet((1,), 2, 2),
+  "wgan_gp_32": WganGp32(2),
+  "wgan_gp_64": WganGp64(2, (1,)),
+  "autoencoder": Autoencoder((3,), 2),
   "mlp": MLPCritic((3,)),
   "dcgan": DCGANCritic((2, 3), norm="layer"),
   "sn_gan_resnet": SpectralResNetCritic(2),
@@ -81,8 +98,8 @@ PER_IMAGE = {
 
 def test_critics_that_say_so_look_at_each_image_alone():
   said = {name for name, home in NETS.items() if hasattr(load(home), "per_image")}
-  assert said == {*PER_IMAGE, "vit"}
-  for net in (DCGANCritic(), MLPCritic(kernels=2), DCGANCritic(norm="layer", kernels=2), Autoencoder()):
+  assert said == {*PER_IMAGE, "vit", "resnet32"}
+  for net in (DCGANCritic(), MLPCritic(kernels=2), DCGANCritic(norm="layer", kernels=2), ConvNet(dropout=0.1)):
     assert not per_image(net)
   rng = np.random.default_rng(0)
   images = jax.random.normal(KEY, (2, 4, 4, 1))
@@ -91,18 +108,19 @@ def test_critics_that_say_so_look_at_each_image_alone():
     shapes = jax.eval_shape(net.init, KEY, images[:1])
     variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype), shapes)
     mutable = [name for name in variables if name != "params"]
-    logits = jax.jit(lambda x: net.apply(variables, x, train=True, mutable=mutable)[0][0])  # noqa: B023
+    logits = jax.jit(lambda x: net.apply(variables, x, **mode(net, True), mutable=mutable)[0][0])  # noqa: B023
     np.testing.assert_array_equal(logits(images)[0], logits(images.at[1].multiply(3.0))[0])
 
 
 def _conditional():
-  """Every net of the registry that takes labels: name, net, input."""
+  """Every net of the registry that takes labels: name, net, what it sees beside them."""
   for name, home in NETS.items():
     if "classes" in load(home).__dataclass_fields__:
-      yield f"critic {name}", load(home)(), IMAGES
+      timed = "time" in inspect.signature(load(home).__call__).parameters
+      yield f"critic {name}", load(home)(), (IMAGES, jnp.zeros(len(IMAGES))) if timed else (IMAGES,)
   for name, home in GENERATORS.items():
     if "classes" in load(home).__dataclass_fields__:
-      yield f"generator {name}", load(home)(IMAGES.shape[1:]), LATENT
+      yield f"generator {name}", load(home)(IMAGES.shape[1:]), (LATENT,)
 
 
 CONDITIONAL = {name: (net, x) for name, net, x in _conditional()}
@@ -112,12 +130,12 @@ CONDITIONAL = {name: (net, x) for name, net, x in _conditional()}
 def test_a_net_is_conditional_where_labels_are_passed_whatever_classes_says(name):
   net, x = CONDITIONAL[name]
   shapes = lambda net, *args: jax.eval_shape(net.init_with_output, KEY, *args)
-  plain, unused = shapes(net, x), shapes(net.clone(classes=3), x)
+  plain, unused = shapes(net, *x), shapes(net.clone(classes=3), *x)
   assert jax.tree.structure(unused) == jax.tree.structure(plain)
   assert jax.tree.leaves(unused) == jax.tree.leaves(plain)
-  labelled = shapes(net.clone(classes=3), x, LABELS)
+  labelled = shapes(net.clone(classes=3), *x, LABELS)
   sizes = [sum(leaf.size for leaf in jax.tree.leaves(one[1]["params"])) for one in (plain, labelled)]
   assert sizes[1] > sizes[0]
   assert jax.tree.map(lambda leaf: leaf.shape, labelled[0]) == jax.tree.map(lambda leaf: leaf.shape, plain[0])
   with pytest.raises(ValueError, match="the net got labels and has classes=None; set its classes"):
-    shapes(net, x, LABELS)
+    shapes(net, *x, LABELS)

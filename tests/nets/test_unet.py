@@ -46,6 +46,18 @@ def test_times_are_embedded_as_sines_and_cosines():
   np.testing.assert_allclose(embedded(TIME, 8), wanted, atol=1e-3)
 
 
+def test_a_label_moves_its_own_image_and_the_result_has_as_many_channels_as_are_asked_for():
+  net, labels = NET.clone(classes=3, outputs=5), np.array([0, 1, 3], np.int32)
+  rng, shapes = np.random.default_rng(0), jax.eval_shape(net.init, jax.random.key(0), IMAGES, TIME, labels)
+  variables = jax.tree.map(lambda leaf: 0.3 * rng.normal(size=leaf.shape).astype(np.float32), shapes)
+  apply = jax.jit(net.apply)
+  out = apply(variables, IMAGES, TIME, labels)
+  assert out.shape == (3, 4, 4, 5)
+  changed = np.abs(apply(variables, IMAGES, TIME, np.array([0, 2, 3], np.int32)) - out).max((1, 2, 3))
+  assert changed[1] > 1e-3
+  np.testing.assert_allclose(changed[[0, 2]], 0, atol=1e-5)
+
+
 def test_it_drops_in_training_alone():
   drop = jax.jit(lambda key: NET.apply(wild(), IMAGES, TIME, train=True, rngs={"dropout": key}))
   assert not np.allclose(drop(jax.random.key(0)), drop(jax.random.key(1)))

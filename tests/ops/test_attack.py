@@ -1,44 +1,15 @@
-import warnings
+"""Attacks against numbers by hand, what every attack keeps, and what it refuses."""
+
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_classifier import EPSILON, KEY, attacked, data, net
 
 from genjax.ops.attack import ATTACKS, LOSSES, fgsm, gradient_report, pgd
 from genjax.ops.augment import to_unit
-
-with warnings.catch_warnings():  # foolbox 3.3.4 imports a name that scipy moved
-  warnings.simplefilter("ignore", DeprecationWarning)
-  foolbox = pytest.importorskip("foolbox")
-
-KEY = jax.random.key(0)
-EPSILON = 0.1
-
-
-def _weights(shape, seed, scale):
-  return jnp.asarray(np.random.default_rng(seed).normal(0, scale, shape), jnp.float32)
-
-
-FIRST, SECOND = _weights((36, 24), 1, 0.4), _weights((24, 5), 2, 0.6)
-
-
-@jax.jit
-def _net(images):
-  """A smooth classifier of 6x6 images in 5 classes."""
-  hidden = jnp.tanh(jnp.dot(images.reshape(images.shape[0], -1), FIRST, precision="highest"))
-  return jnp.dot(hidden, SECOND, precision="highest")
-
-
-def _data(n=7, side=6):
-  rng = np.random.default_rng(3)
-  return jnp.asarray(rng.uniform(-1, 1, (n, side, side, 1)), jnp.float32), jnp.asarray(rng.integers(0, 5, n), jnp.int32)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _run(attack, classify, images, labels, key=KEY):
-  return attack(key, classify, images, labels)
 
 
 def _linear(weights):
@@ -48,41 +19,6 @@ def _linear(weights):
 
 def _lengths(images):
   return np.sqrt((np.asarray(images, np.float64) ** 2).sum((1, 2, 3)))
-
-
-# Against foolbox
-
-
-def _foolbox(attack, images, labels, epsilon=EPSILON):
-  model = foolbox.models.JAXModel(_net, bounds=(-1, 1))
-  return attack(model, images, foolbox.criteria.Misclassification(labels), epsilons=2 * epsilon)[1]
-
-
-def _from(start, kind, **options):
-  """Foolbox's attack, begun at `start`."""
-  made = type("FromStart", (kind,), {"get_random_start": lambda self, x0, epsilon: x0 - x0 + start})
-  return made(random_start=True, **options)
-
-
-def test_fgsm_is_that_of_foolbox():
-  images, labels = _data()
-  oracle = _foolbox(foolbox.attacks.LinfFastGradientAttack(random_start=False), images, labels)
-  np.testing.assert_allclose(_run(fgsm(EPSILON), _net, images, labels), oracle, atol=1e-5)
-
-
-@pytest.mark.parametrize(("norm", "kind"), [("linf", "LinfPGD"), ("l2", "L2PGD")])
-@pytest.mark.parametrize(("random_start", "epsilon"), [(False, 0.02), (True, 0.5)])
-def test_pgd_is_that_of_foolbox_from_the_same_start(norm, kind, random_start, epsilon):
-  images, labels = _data()
-  how = {"norm": norm, "random_start": random_start}
-  start = _run(pgd(epsilon, steps=1, step_size=0.0, **how), _net, images, labels)
-  ours = _run(pgd(epsilon, steps=6, step_size=epsilon / 3, **how), _net, images, labels)
-  theirs = _foolbox(
-    _from(start, getattr(foolbox.attacks, kind), steps=6, rel_stepsize=1 / 3), images, labels, epsilon=epsilon
-  )
-  assert np.abs(ours - images).max() > 0.1 * epsilon
-  assert np.array_equal(start, images) != random_start
-  np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 # Against numbers by hand
@@ -100,8 +36,8 @@ def _linear_gradient(loss, logits, weights, label):
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "log_odds", "margin"])
 def test_fgsm_moves_each_pixel_by_twice_epsilon_along_the_sign(loss):
-  weights, (images, labels) = np.random.default_rng(5).normal(0, 0.2, (36, 5)).astype(np.float32), _data()
-  moved = _run(fgsm(0.125, loss=loss), _linear(weights), images, labels)
+  weights, (images, labels) = np.random.default_rng(5).normal(0, 0.2, (36, 5)).astype(np.float32), data()
+  moved = attacked(fgsm(0.125, loss=loss), _linear(weights), images, labels)
   for image, label, result in zip(np.asarray(images, np.float64), np.asarray(labels), np.asarray(moved), strict=True):
     gradient = _linear_gradient(loss, image.ravel() @ weights, weights.astype(np.float64), label).reshape(image.shape)
     np.testing.assert_allclose(result, np.clip(image + 0.25 * np.sign(gradient), -1, 1), atol=1e-6)
@@ -125,7 +61,9 @@ def test_where_the_classifier_is_sure_cross_entropy_goes_astray_and_log_odds_kee
     np.sign(_linear_gradient("log_odds", x.astype(np.float64).ravel() @ weights, weights.astype(np.float64), y))
     for x, y in zip(images, labels, strict=True)
   ]).reshape(images.shape)  # fmt: skip
-  run = lambda loss: _run(fgsm(0.05, loss=loss), _linear(weights), jnp.asarray(images), jnp.asarray(labels, jnp.int32))
+  run = lambda loss: attacked(
+    fgsm(0.05, loss=loss), _linear(weights), jnp.asarray(images), jnp.asarray(labels, jnp.int32)
+  )
   np.testing.assert_allclose(run("log_odds"), np.clip(images + 0.1 * exact, -1, 1), atol=1e-6)
   plain = np.sign(np.asarray(run("cross_entropy")) - images)
   agreement = (plain == exact).mean((1, 2, 3))
@@ -144,8 +82,8 @@ def test_where_the_classifier_is_sure_cross_entropy_goes_astray_and_log_odds_kee
 
 
 def test_an_unsure_classifier_has_nothing_to_report():
-  images, labels = _data()
-  report = jax.jit(gradient_report, static_argnums=0)(_net, images, labels)
+  images, labels = data()
+  report = jax.jit(gradient_report, static_argnums=0)(net, images, labels)
   assert not report.zero.any()
   assert not report.saturated.any()
   assert float(report.agreement.min()) == 1.0
@@ -176,9 +114,9 @@ def test_losses_are_those_of_float64_and_so_are_their_gradients(labels):
 
 
 def test_cross_entropy_climbs_along_log_odds_where_float32_still_sees_it():
-  images, labels = _data()
+  images, labels = data()
   for attack in (fgsm, partial(pgd, steps=4, norm="l2", random_start=False)):
-    plain, exact = (_run(attack(EPSILON, loss=loss), _net, images, labels) for loss in ("cross_entropy", "log_odds"))
+    plain, exact = (attacked(attack(EPSILON, loss=loss), net, images, labels) for loss in ("cross_entropy", "log_odds"))
     np.testing.assert_allclose(plain, exact, atol=1e-5)
 
 
@@ -187,8 +125,8 @@ def test_cross_entropy_climbs_along_log_odds_where_float32_still_sees_it():
 
 @pytest.mark.parametrize(("norm", "loss"), [("linf", "cross_entropy"), ("l2", "log_odds")])
 def test_images_stay_in_their_ball_and_range(norm, loss):
-  images, labels = _data()
-  moved = _run(pgd(0.2, norm=norm, steps=5, restarts=2, loss=loss), _net, images, labels)
+  images, labels = data()
+  moved = attacked(pgd(0.2, norm=norm, steps=5, restarts=2, loss=loss), net, images, labels)
   assert moved.dtype == jnp.float32
   assert float(jnp.abs(moved).max()) <= 1.0
   far = _lengths(moved - images) if norm == "l2" else np.abs(moved - images).max()
@@ -197,68 +135,68 @@ def test_images_stay_in_their_ball_and_range(norm, loss):
 
 
 def test_attacks_raise_the_loss_they_climb():
-  images, labels = _data()
-  before = LOSSES["margin"](_net(images), labels)
+  images, labels = data()
+  before = LOSSES["margin"](net(images), labels)
   for attack in (fgsm(0.02, loss="margin"), pgd(0.1, norm="l2", loss="margin", random_start=False)):
-    assert np.all(LOSSES["margin"](_net(_run(attack, _net, images, labels)), labels) > before)
+    assert np.all(LOSSES["margin"](net(attacked(attack, net, images, labels)), labels) > before)
 
 
 def test_a_pixel_that_plays_no_part_stays():
   weights = np.array([[1.0, -1.0], [0.0, 0.0], [-2.0, 1.0], [0.0, 0.0]], np.float32)
   images = jnp.array([0.5, 0.25, -0.5, 0.0]).reshape(1, 2, 2, 1)
   labels = jnp.array([0])
-  moved = _run(fgsm(0.125), _linear(weights), images, labels)
+  moved = attacked(fgsm(0.125), _linear(weights), images, labels)
   np.testing.assert_allclose(moved.ravel(), [0.25, 0.25, -0.25, 0.0], atol=1e-7)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_without_a_gradient_an_image_stays(norm):
-  images, labels = _data()
+  images, labels = data()
   flat = lambda x: jnp.zeros((x.shape[0], 5)) + 0.0 * x.sum((1, 2, 3))[:, None]
-  moved = _run(pgd(EPSILON, norm=norm, random_start=False), flat, images, labels)
+  moved = attacked(pgd(EPSILON, norm=norm, random_start=False), flat, images, labels)
   np.testing.assert_array_equal(moved, images)
 
 
 def test_a_gradient_of_1e_minus_30_has_a_direction():
-  images, labels = _data()
-  faint = lambda x: 1e-30 * _net(x)
+  images, labels = data()
+  faint = lambda x: 1e-30 * net(x)
   how = {"norm": "l2", "random_start": False, "steps": 1, "step_size": 0.05}
-  moved = _run(pgd(EPSILON, **how, loss="margin"), faint, images, labels)
-  np.testing.assert_allclose(moved, _run(pgd(EPSILON, **how, loss="margin"), _net, images, labels), atol=1e-5)
+  moved = attacked(pgd(EPSILON, **how, loss="margin"), faint, images, labels)
+  np.testing.assert_allclose(moved, attacked(pgd(EPSILON, **how, loss="margin"), net, images, labels), atol=1e-5)
 
 
 def test_bytes_are_attacked_like_the_images_that_they_stand_for():
-  labels = _data()[1]
+  labels = data()[1]
   pixels = jnp.asarray(np.random.default_rng(0).integers(0, 256, (7, 6, 6, 1), dtype=np.uint8))
   for attack in (fgsm(EPSILON), pgd(EPSILON, steps=2, random_start=False)):
-    as_floats = _run(attack, _net, to_unit(pixels), labels)
-    np.testing.assert_allclose(_run(attack, _net, pixels, labels), as_floats, atol=1e-6)
+    as_floats = attacked(attack, net, to_unit(pixels), labels)
+    np.testing.assert_allclose(attacked(attack, net, pixels, labels), as_floats, atol=1e-6)
 
 
 def test_bfloat16_logits_are_attacked_in_float32():
-  images, labels = _data()
-  half = lambda x: _net(x).astype(jnp.bfloat16)
-  moved = _run(fgsm(EPSILON, loss="log_odds"), half, images, labels)
+  images, labels = data()
+  half = lambda x: net(x).astype(jnp.bfloat16)
+  moved = attacked(fgsm(EPSILON, loss="log_odds"), half, images, labels)
   assert moved.dtype == jnp.float32
-  full = _run(fgsm(EPSILON, loss="log_odds"), _net, images, labels)
+  full = attacked(fgsm(EPSILON, loss="log_odds"), net, images, labels)
   assert float((moved == full).mean()) > 0.98  # cotangents are rounded to 8 bits
 
 
 @pytest.mark.parametrize("attack", [fgsm(EPSILON), pgd(EPSILON, steps=3, restarts=2)])
 def test_a_nan_stays_visible_and_leaves_the_others_alone(attack):
-  images, labels = _data()
-  broken = lambda x: jnp.where((jnp.arange(7) == 2)[:, None], jnp.nan, 1.0) * _net(x)
-  moved = _run(attack, broken, images, labels)
+  images, labels = data()
+  broken = lambda x: jnp.where((jnp.arange(7) == 2)[:, None], jnp.nan, 1.0) * net(x)
+  moved = attacked(attack, broken, images, labels)
   assert np.isnan(moved[2]).all()
   rest = np.arange(7) != 2
-  np.testing.assert_allclose(moved[rest], _run(attack, _net, images, labels)[rest], atol=1e-6)
+  np.testing.assert_allclose(moved[rest], attacked(attack, net, images, labels)[rest], atol=1e-6)
 
 
 def test_more_restarts_never_do_worse_and_keep_what_fools():
-  images, labels = _data(40)
-  labels = _net(images).argmax(axis=1)
+  images, labels = data(40)
+  labels = net(images).argmax(axis=1)
   attacks = [pgd(0.03, steps=1, step_size=0.01, restarts=n, loss="margin") for n in (1, 4)]
-  margins = [np.asarray(LOSSES["margin"](_net(_run(a, _net, images, labels)), labels)) for a in attacks]
+  margins = [np.asarray(LOSSES["margin"](net(attacked(a, net, images, labels)), labels)) for a in attacks]
   assert np.all(margins[0] <= margins[1] + 1e-6)
   assert (margins[1] > margins[0] + 1e-4).any()
 
@@ -272,14 +210,14 @@ def test_a_restart_that_fools_is_kept_though_another_has_a_higher_loss():
     return jnp.concatenate([0.0 * x, one, jnp.repeat(many, 20, axis=1)], axis=1)
 
   images, labels = jnp.zeros((64, 1, 1, 1)), jnp.zeros((64,), jnp.int32)
-  moved = _run(pgd(0.5, steps=1, restarts=10), classify, images, labels)
+  moved = attacked(pgd(0.5, steps=1, restarts=10), classify, images, labels)
   assert np.all(moved < 0)
 
 
 def test_random_starts_fill_the_ball_evenly():
   images, labels = jnp.zeros((4000, 2, 2, 1)), jnp.zeros((4000,), jnp.int32)
   still = lambda x: jnp.zeros((x.shape[0], 2)) + 0.0 * x.sum((1, 2, 3))[:, None]
-  start = lambda norm: np.asarray(_run(pgd(0.25, norm=norm, steps=1), still, images, labels))
+  start = lambda norm: np.asarray(attacked(pgd(0.25, norm=norm, steps=1), still, images, labels))
   box, ball = start("linf"), start("l2")
   np.testing.assert_allclose(box.var(axis=0), 0.25 / 3, rtol=0.1)
   volumes = np.sort((_lengths(ball) / 0.5) ** 4)  # share of the ball within reach: uniform
@@ -288,24 +226,24 @@ def test_random_starts_fill_the_ball_evenly():
 
 
 def test_an_attack_is_compiled_once_and_takes_one_image():
-  images, labels = _data()
+  images, labels = data()
   run = jax.jit(pgd(EPSILON, steps=3).run, static_argnums=1)
-  assert not np.array_equal(run(KEY, _net, images, labels), run(jax.random.key(1), _net, images, labels))
+  assert not np.array_equal(run(KEY, net, images, labels), run(jax.random.key(1), net, images, labels))
   assert run._cache_size() == 1
-  assert run(KEY, _net, images[:1], labels[:1]).shape == (1, 6, 6, 1)
+  assert run(KEY, net, images[:1], labels[:1]).shape == (1, 6, 6, 1)
 
 
 @pytest.mark.parametrize("attack", [fgsm(EPSILON), pgd(EPSILON, norm="l2", steps=3, random_start=False)])
 def test_images_are_attacked_alone_as_together_under_vmap(attack):
-  images, labels = _data()
-  alone = jax.vmap(lambda x, y: _run(attack, _net, x[None], y[None])[0])(images, labels)
-  np.testing.assert_allclose(alone, _run(attack, _net, images, labels), atol=1e-5)
+  images, labels = data()
+  alone = jax.vmap(lambda x, y: attacked(attack, net, x[None], y[None])[0])(images, labels)
+  np.testing.assert_allclose(alone, attacked(attack, net, images, labels), atol=1e-5)
 
 
 def test_no_epsilon_moves_nothing():
-  images, labels = _data()
+  images, labels = data()
   for attack in (fgsm(0.0), pgd(0.0, norm="l2")):
-    np.testing.assert_array_equal(_run(attack, _net, images, labels), images)
+    np.testing.assert_array_equal(attacked(attack, net, images, labels), images)
 
 
 def test_a_loss_of_ones_own_is_a_function_of_logits_and_labels():
@@ -313,11 +251,11 @@ def test_a_loss_of_ones_own_is_a_function_of_logits_and_labels():
     del labels
     return logits[:, 3]
 
-  images, labels = _data()
+  images, labels = data()
   attack = pgd(0.3, loss=target_three, random_start=False)
   assert "loss target_three" in attack.described
-  moved = _net(_run(attack, _net, images, labels))
-  assert np.all(moved[:, 3] > _net(images)[:, 3] + 0.5)
+  moved = net(attacked(attack, net, images, labels))
+  assert np.all(moved[:, 3] > net(images)[:, 3] + 0.5)
 
 
 # Cards and errors
@@ -351,12 +289,12 @@ def test_a_setting_that_cannot_be_is_refused(make, match):
 
 
 def test_arrays_that_do_not_fit_are_refused():
-  images, labels = _data()
+  images, labels = data()
   with pytest.raises(ValueError, match=r"one integer per image"):
-    _run(fgsm(0.1), _net, images, labels[:3])
+    attacked(fgsm(0.1), net, images, labels[:3])
   with pytest.raises(ValueError, match=r"one integer per image"):
-    _run(fgsm(0.1), _net, images, jax.nn.one_hot(labels, 5))
+    attacked(fgsm(0.1), net, images, jax.nn.one_hot(labels, 5))
   with pytest.raises(ValueError, match=r"classify returned \[7\] .*class_logits"):
-    fgsm(0.1)(KEY, lambda x: _net(x)[:, 0], images, labels)
+    fgsm(0.1)(KEY, lambda x: net(x)[:, 0], images, labels)
   with pytest.raises(ValueError, match="K at least 2"):
-    fgsm(0.1)(KEY, lambda x: _net(x)[:, :1], images, labels)
+    fgsm(0.1)(KEY, lambda x: net(x)[:, :1], images, labels)

@@ -25,6 +25,8 @@ CASES = {  # images, weights, padding, strides
   "3x3 same, stride 2": ((2, 6, 5, 2), (3, 3, 2, 3), ((0, 1), (1, 1)), (2, 2)),
   "2x3, strides 3 and 2 that leave pixels over": ((2, 7, 6, 2), (2, 3, 2, 2), ((0, 0), (1, 0)), (3, 2)),
   "1x1, stride 2": ((1, 4, 4, 2), (1, 1, 2, 2), ((0, 0), (0, 0)), (2, 2)),
+  "smaller than the weight, stride 2": ((2, 3, 4, 2), (5, 4, 2, 3), ((1, 2), (2, 1)), (2, 2)),
+  "smaller, strides 2 and 3, padding below 0": ((2, 2, 7, 2), (3, 4, 2, 1), ((2, 1), (-1, 0)), (2, 3)),
   "products, two parts": ((4, 32, 16, 2), (3, 3, 2, 32), SAME3),
   "products, stride 2, padding below 0": ((1, 37, 33, 1), (2, 3, 1, 32), ((1, -2), (0, 2)), (2, 2)),
 }

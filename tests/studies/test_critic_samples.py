@@ -5,30 +5,30 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from test_run import SMALL
+from small_config import SMALL
 
-from genjax.studies.critic_samples import ROWS, critic_samples, table
-from genjax.studies.runs import settings
+from genjax.studies.critic_samples import both, critic_samples, table
 
 GAN = {
   **{key: value for key, value in SMALL.items() if key.startswith(("train", "metrics"))},
-  "critic.blocks": SMALL["net.blocks"],
   "data.batch": 40,
   "generator.widths": (8,),
 }
 
 
-def test_both_critics_are_the_same_net():
-  winn, wgan = (settings(ROWS[row]) for row in ("WINN", "WGAN-GP"))
-  assert winn.net.to_dict() == wgan.critic.to_dict()
-  assert winn.data.name == wgan.data.name
+def test_both_critics_are_the_same_net_on_the_same_data():
+  for base in ("winn_digits", "winn_mnist"):
+    (name, wgan), (_, winn) = both(base, {"WINN": {}, "WGAN-GP": {}}).values()
+    assert name == base.replace("winn", "gan") + ":wgan_gp"
+    assert winn.net.to_dict() == wgan.critic.to_dict()
+    assert winn.data.name == wgan.data.name
 
 
 @pytest.mark.slow
 def test_both_are_trained_and_sampled_alike_and_have_a_line_and_a_picture(tmp_path):
-  text = critic_samples(str(tmp_path), quiet=True, moves=3, samples=40, overrides={"WINN": SMALL, "WGAN-GP": GAN})
+  text = critic_samples(str(tmp_path), quiet=True, moves=3, samples=40, of_critic={"WINN": SMALL, "WGAN-GP": GAN})
   numbers = json.loads((tmp_path / "critic_samples.json").read_text())
-  assert set(numbers["critics"]) == set(ROWS)
+  assert set(numbers["critics"]) == {"WGAN-GP", "WINN"}
   for row, (values,) in numbers["critics"].items():
     assert row in text
     assert values["moves"] <= 3

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from genjax.cli import main
 from genjax.studies import few_shot
-from genjax.studies.few_shot import heads, iterations, shots
+from genjax.studies.few_shot import SWEEP, heads, iterations, omniglot, shots, sweep
+from genjax.studies.runs import settings
 
 ASKED = {"shots": (1,), "chosen_at": 1, "queries": 3, "episodes": 8}
+PERFECT = {"accuracy": 0.97, "interval": 0.003}
 SMALL = {
   "data.name": "mock_episodes",
   "data.size": 16,
@@ -39,9 +40,20 @@ def test_heads_shots_and_iterations_leave_tables_and_pictures(tmp_path):
   assert (tmp_path / "svm_0" / "summary.json").stat().st_mtime_ns == trained
   assert (tmp_path / "iterations.png").stat().st_size > 1000
 
+  table = sweep(str(tmp_path), seeds=1, quiet=True, overrides=SMALL, rows={"svm": ("svm", {})})
+  assert table.startswith("| accuracy, % | validation, 1-shot | test, 1-shot |")
+  assert (tmp_path / "svm_0" / "summary.json").stat().st_mtime_ns == trained
+
   table = shots(str(tmp_path), seeds=1, quiet=True, overrides=SMALL, names=("proto",), train_shots=(2,))
   assert "| proto, 1-shot | " in table
   assert json.loads((tmp_path / "proto_2shot_0" / "config.json").read_text())["data"]["shots"] == 2
+
+
+def test_every_row_of_the_sweep_is_a_config_of_its_own():
+  configs = {row: settings(f"metaoptnet_glyphs:{head}", keys) for row, (head, keys) in SWEEP.items()}
+  assert configs["svm, C 10.0"].head.C == 10
+  assert configs["ridge, 128 features"].net.width == 128
+  assert len({config.to_json() for config in configs.values()}) == len(SWEEP)
 
 
 def test_the_table_and_the_picture_have_each_task_and_each_place():
@@ -54,7 +66,18 @@ def test_the_table_and_the_picture_have_each_task_and_each_place():
   np.testing.assert_array_equal(one.lines[0].get_ydata(), [61, 70])
 
 
-def test_a_study_with_configs_of_its_own_refuses_one(tmp_path, capsys):
-  for words in (["--config", "winn_digits"], ["--config.seed=1"]):
-    assert main(["study", "digits", *words, "--workdir", str(tmp_path)]) == 2
-    assert "configs of its own" in capsys.readouterr().err
+def test_omniglot_has_a_column_for_each_task_and_the_numbers_of_the_papers(tmp_path, monkeypatch):
+  asked = []
+
+  def runs_of(workdir, base, head, seeds, overrides, quiet, more):
+    asked.append((base, head, more))
+    metrics = {f"test_{shot}shot_{name}": {"value": value} for shot in (1, 5) for name, value in PERFECT.items()}
+    return [few_shot.Run(None, "", {"metrics": metrics})]
+
+  monkeypatch.setattr(few_shot, "_runs", runs_of)
+  lines = omniglot(str(tmp_path), names=("svm", "proto")).splitlines()
+  assert lines[0] == "| head | 5way, 1shot | 5way, 5shot | 20way, 1shot | 20way, 5shot |"
+  assert lines[2] == "| svm | 97.0 | 97.0 | 97.0 | 97.0 |"
+  assert lines[3] == "| proto | 97.0 [98.8] | 97.0 [99.7] | 97.0 [96.0] | 97.0 [98.9] |"
+  assert "known to 0.3" in lines[4]
+  assert ("few_shot_omniglot:20way,1shot", "proto", "_20way_1shot") in asked

@@ -4,13 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from test_run import SMALL
+from small_config import SMALL
 
 from genjax import studies
 from genjax.cli import main, parse
 from genjax.registry import UsageError, load
 from genjax.studies import runs
-from genjax.studies.digits import ROWS, digits
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +35,11 @@ def test_a_run_is_opened_with_its_weights_and_its_score(run):
   assert [bool(stage.active) for stage in it.system.views["stages"](state)] == [True]
 
 
-def test_every_study_is_there_and_every_row_of_digits_is_a_config():
+def test_every_study_is_there():
   for home, seeds, shows in studies.STUDIES.values():
     assert callable(load(home))
     assert seeds >= 1
     assert shows
-  for name in ROWS.values():
-    runs.settings(name)
 
 
 def test_the_command_line_of_a_study():
@@ -64,13 +61,25 @@ def test_the_help_of_study_names_them_all(capsys):
   assert all(name in out for name in studies.STUDIES)
 
 
-@pytest.mark.slow
-def test_the_digits_study_leaves_a_row_for_each_and_resumes(tmp_path):
-  small = {**SMALL, "system.cascade_steps": 1, "system.starts": 8}
-  text = digits(str(tmp_path), seeds=1, quiet=True, overrides=small)
-  table = json.loads((tmp_path / "digits.json").read_text())["frechet"]
-  assert list(table) == list(ROWS)
-  for row, (value,) in table.items():
-    assert f"| {row} | {value:.2f} |" in text
-  assert len({value for (value,) in table.values()}) == len(ROWS)
-  assert digits(str(tmp_path), seeds=1, quiet=True, overrides=small) == text
+def test_hours_are_those_of_the_steps_by_the_log(tmp_path):
+  rows = [{"step": 10, "clock": {"steps_per_second": 0.5}}, {"step": 10, "eval/x": 1.0}]
+  rows += [{"step": 40, "clock": {"steps_per_second": 1.0}}]
+  (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+  assert runs.hours_of(runs.Run(None, str(tmp_path), {})) == pytest.approx((20 + 30) / 3600)
+
+
+def test_config_and_its_keys_reach_the_study_and_a_study_without_them_says_so(tmp_path, monkeypatch, capsys):
+  seen = {}
+
+  def digits(workdir, *, seeds, quiet, base, overrides):
+    seen.update(base=base, overrides=overrides)
+    return "a table"
+
+  monkeypatch.setattr("genjax.studies.generators.digits", digits)
+  words = ["study", "digits", "--config", "winn_mnist", "--config.data.path=x", "--workdir", str(tmp_path)]
+  assert main(words) == 0
+  assert seen == {"base": "winn_mnist", "overrides": {"data.path": "x"}}
+  assert "a table" in capsys.readouterr().out
+  for word in ("--config=winn_digits", "--config.seed=1"):
+    assert main(["study", "dynamics", word, "--workdir", str(tmp_path)]) == 2
+    assert "settings of its own" in capsys.readouterr().err

@@ -19,10 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh
 
 from genjax.core import VIEWS, Batch, System
 from genjax.ops.likelihood import Likelihood
-from genjax.train.mesh import make_mesh, place, state_shardings
+from genjax.train.mesh import DEFAULT_RULES, FSDP, MODEL, Rules, make_mesh, on_mesh, place, rules_of, state_shardings
 from genjax.train.paths import named_leaves
 
 
@@ -304,17 +305,32 @@ def one_device_and_eight_agree(trial: Trial, *, tolerance: float = 2e-5, metrics
   Adam's first move is the sign of the gradient, which rounding flips where the gradient is nearly 0: ask this of a
   system with plain gradient moves, or of the metrics that do not look past the first update.
   """
-  one, eight = jax.device_get(trial.run(trial.start(), 0, 2)[1]), _on_a_mesh(trial)
+  _agree(trial, _on_a_mesh(trial, make_mesh(jax.devices()[:8])), tolerance, metrics)
+
+
+def one_device_and_a_grid_of_all_axes_agree(trial: Trial, *, tolerance: float = 2e-5) -> None:
+  """As `one_device_and_eight_agree`, with 2 devices along each of data, fsdp and model, whatever the size of a leaf."""
+  mesh, rules = make_mesh(jax.devices()[:8], fsdp=2, model=2), rules_of(least=2, width=2)
+  specs = {sharding.spec for sharding in jax.tree.leaves(state_shardings(mesh, trial.start(), rules))}
+  used = {axis for spec in specs for entry in spec for axis in ((entry,) if isinstance(entry, str) else entry or ())}
+  assert used >= {FSDP, MODEL}
+  _agree(trial, _on_a_mesh(trial, mesh, rules), tolerance)
+
+
+def _agree(
+  trial: Trial, eight: list[Mapping[str, np.ndarray]], tolerance: float, metrics: Sequence[str] | None = None
+) -> None:
+  one = jax.device_get(trial.run(trial.start(), 0, 2)[1])
   for i in range(2):
     for name in metrics or one[i]:
       np.testing.assert_allclose(eight[i][name], one[i][name], rtol=tolerance, atol=tolerance, err_msg=f"{name}, {i}")
 
 
-def _on_a_mesh(trial: Trial) -> list[Mapping[str, np.ndarray]]:
-  """The metrics of two steps on 8 devices, which start from the state of one device."""
-  mesh, state = make_mesh(jax.devices()[:8]), jax.device_get(trial.start())
-  shardings = state_shardings(mesh, state)
-  step = jax.jit(trial.system.step, donate_argnums=1, out_shardings=(shardings, None))
+def _on_a_mesh(trial: Trial, mesh: Mesh, rules: Rules = DEFAULT_RULES) -> list[Mapping[str, np.ndarray]]:
+  """The metrics of two steps on a mesh, which start from the state of one device."""
+  state = jax.device_get(trial.start())
+  shardings = state_shardings(mesh, state, rules)
+  step = jax.jit(on_mesh(trial.system, mesh, rules).step, donate_argnums=1, out_shardings=(shardings, None))
   state, history = jax.device_put(state, shardings), []
   for i in range(2):
     key, batch = jax.random.fold_in(jax.random.key(1), i), place(mesh, trial.batches[i])

@@ -5,13 +5,21 @@ from functools import cache
 import pytest
 
 from genjax.registry import SYSTEMS
-from tests.systems.contract import PROMISES, Trial, one_device_and_eight_agree
+from tests.systems.contract import (
+  PROMISES,
+  Trial,
+  one_device_and_a_grid_of_all_axes_agree,
+  one_device_and_eight_agree,
+)
 from tests.systems.rows import ROWS
 
 
 @cache
 def trial(name: str) -> Trial:
   return ROWS[name]()
+
+
+ON_A_GRID = ("winn", "winn_classifier", "gan", "metaoptnet", "vae", "gpt")  # ViTGAN: test_gan_vitgan.py
 
 
 def test_every_system_of_the_registry_has_a_row():
@@ -22,3 +30,8 @@ def test_every_system_of_the_registry_has_a_row():
 @pytest.mark.parametrize("name", ROWS)
 def test_the_contract_is_kept(name, promise):
   promise(trial(name))
+
+
+@pytest.mark.parametrize("name", ON_A_GRID)
+def test_parameters_may_be_split_over_devices_too(name):
+  one_device_and_a_grid_of_all_axes_agree(trial(name))

@@ -1,4 +1,4 @@
-"""DDPM: the exact net of normal data, Algorithm 2 in numpy, and that samples come near digits."""
+"""DDPM: the exact net of normal data, guidance, what a net may say, and that samples come near digits."""
 
 import flax.linen as nn
 import jax
@@ -8,8 +8,9 @@ import pytest
 from scipy.linalg import sqrtm
 
 from genjax.nets.unet import embedded
-from genjax.systems.ddpm import alpha_bar, ddpm, denoised
-from genjax.systems.optimizers import adam
+from genjax.ops.diffusion import alpha_bar
+from genjax.systems.ddpm import ddpm
+from genjax.systems.optimizers import adam, sgd
 from tests.systems.learning import digits, learned
 
 SHAPE = (8, 8, 1)
@@ -27,6 +28,14 @@ class Exact(nn.Module):
     left = jnp.asarray(alpha_bar(self.steps, self.schedule), jnp.float32)[time][:, None, None, None]
     self.param("unused", nn.initializers.zeros, ())
     return jnp.sqrt(1 - left) * (images - jnp.sqrt(left) * MEAN) / (left * DEVIATION**2 + 1 - left)
+
+
+class Mean(nn.Module):
+  """One number for all noise."""
+
+  @nn.compact
+  def __call__(self, images, time):
+    return jnp.full_like(images, 1.0) * self.param("mean", nn.initializers.zeros, ())
 
 
 class Denoiser(nn.Module):
@@ -83,41 +92,91 @@ def test_the_loss_of_the_exact_net_is_the_variance_that_is_left():
   np.testing.assert_allclose(loss, wanted.mean(), atol=4 * wanted.std() / 2000**0.5)
 
 
-def test_all_steps_with_eta_one_are_algorithm_2():
-  """x_{t-1} = (x_t - beta_t / sqrt(1 - alpha_bar_t) noise) / sqrt(alpha_t) + sigma_t z, sigma_t^2 = beta tilde."""
-  steps, shape = 10, (3, 2, 2, 1)
-  predict = lambda images, time: jnp.sin(3 * images + time)
-  left = alpha_bar(steps, "cosine")
-  ours = denoised(jax.random.key(0), predict, shape, left, steps, 1.0, clip=False)
-  key_start, key_steps = jax.random.split(jax.random.key(0))
-  images = np.float64(jax.random.normal(key_start, shape))
-  for key, t in zip(jax.random.split(key_steps, steps), reversed(range(steps)), strict=True):
-    before = left[t - 1] if t else 1.0
-    alpha = left[t] / before
-    beta = 1 - alpha
-    images = (images - beta / np.sqrt(1 - left[t]) * np.sin(3 * images + t)) / np.sqrt(alpha)
-    images += np.sqrt(beta * (1 - before) / (1 - left[t])) * np.float64(jax.random.normal(key, shape))
-  np.testing.assert_allclose(ours, images, rtol=1e-3, atol=1e-3)
+def test_guidance_is_the_papers_mixture_and_labels_are_left_out_in_training():
+  class Labelled(nn.Module):
+    """The label, as noise; the one that stands for none says 5."""
+
+    @nn.compact
+    def __call__(self, images, time, labels):
+      self.param("unused", nn.initializers.zeros, ())
+      return jnp.where(labels == 3, 5.0, labels.astype(jnp.float32))[:, None, None, None] * jnp.ones_like(images)
+
+  given = {"shape": (1, 1, 1), "classes": 3, "conditional": True, "steps": 4, "clip": False, "eta": 0.0}
+  batch = {"image": jnp.zeros((4000, 1, 1, 1)), "label": jnp.ones((4000,), jnp.int32)}
+
+  def drawn(guidance):
+    system = ddpm(Labelled(), **given, guidance=guidance, label_dropout=0.25)
+    state = jax.jit(system.init)(jax.random.key(0), batch)
+    assert system.views["classes"](state) == 3
+    return system, state, jax.jit(system.views["sample"], static_argnums=2)(jax.random.key(1), state, 5)[:, 0, 0, 0]
+
+  system, state, plain = drawn(0.0)
+  left = np.sqrt(alpha_bar(4, "linear"))
+  start = jax.random.normal(jax.random.split(jax.random.split(jax.random.key(1), 1)[0])[0], (5, 1, 1, 1))[:, 0, 0, 0]
+  labels = np.arange(5) % 3
+  for guidance, ours in ((0.0, plain), (2.0, drawn(2.0)[2])):
+    x, noise = np.float64(start), (1 + guidance) * labels - guidance * 5.0
+    for now, before in zip(left[::-1], [*left[-2::-1], 1.0], strict=True):
+      x = before * (x - np.sqrt(1 - now**2) * noise) / now + np.sqrt(1 - before**2) * noise
+    np.testing.assert_allclose(ours, np.clip(x, -1, 1), atol=1e-3)
+
+  loss = jax.jit(system.step)(jax.random.key(1), state, batch)[1]["loss"]  # noise has mean 0 and variance 1
+  wanted = 0.75 * (1 + 1) + 0.25 * (1 + 25)
+  np.testing.assert_allclose(loss, wanted, atol=4 * 24 * (0.25 * 0.75 / 4000) ** 0.5 + 0.5)
 
 
-def test_schedules_are_the_papers():
-  linear, cosine = alpha_bar(1000, "linear"), alpha_bar(1000, "cosine")
-  np.testing.assert_allclose(linear[[0, 999]], [1 - 1e-4, 4.0358e-5], rtol=1e-4)
-  f = lambda t: np.cos((t / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2
-  np.testing.assert_allclose(cosine[[0, 499]], [f(1) / f(0), f(500) / f(0)], rtol=1e-9)
-  np.testing.assert_allclose(cosine[999] / cosine[998], 1 - 0.999, rtol=1e-9)  # beta is at most 0.999
-  np.testing.assert_allclose(alpha_bar(100, "linear")[-1], linear[-1], rtol=0.5)
+@pytest.mark.parametrize("prediction", ["image", "velocity"])
+def test_a_net_that_says_the_image_or_the_velocity_samples_as_well(prediction):
+  class Exactly(nn.Module):
+    """The best answer for data that are all MEAN."""
+
+    @nn.compact
+    def __call__(self, images, time):
+      self.param("unused", nn.initializers.zeros, ())
+      left = jnp.asarray(alpha_bar(50, "cosine"), jnp.float32)[time][:, None, None, None]
+      noise = (images - jnp.sqrt(left) * MEAN) / jnp.sqrt(1 - left)
+      velocity = jnp.sqrt(left) * noise - jnp.sqrt(1 - left) * MEAN
+      return {"image": jnp.full_like(images, MEAN), "velocity": velocity}[prediction]
+
+  system = ddpm(Exactly(), shape=(2, 2, 1), steps=50, schedule="cosine", prediction=prediction)
+  state = jax.jit(system.init)(jax.random.key(0), {"image": jnp.zeros((2, 2, 2, 1))})
+  images = jax.jit(system.views["sample"], static_argnums=2)(jax.random.key(1), state, 3)
+  np.testing.assert_allclose(images, MEAN, atol=2e-3)
+  _, metrics = jax.jit(system.step)(jax.random.key(1), state, {"image": jnp.full((8, 2, 2, 1), MEAN)})
+  np.testing.assert_allclose(metrics["loss"], 0, atol=1e-4)
 
 
-@pytest.mark.parametrize("count", [1, 3, 10])
-def test_the_sampler_begins_where_all_is_noise_and_clips_what_it_foresees(count):
-  seen = []
-  predict = lambda images, time: (jax.debug.callback(lambda t: seen.append(int(t)), time), 5 * images)[1]
-  images = denoised(jax.random.key(0), predict, (2, 1, 1, 1), alpha_bar(10, "linear"), count, 1.0, clip=True)
-  jax.effects_barrier()
-  assert sorted(seen, reverse=True)[0] == 9
-  assert len(set(seen)) == count
-  assert jnp.abs(images).max() <= 1
+def test_a_learned_variance_trains_by_the_bound_and_its_gradient_leaves_the_mean_alone():
+  class Two(nn.Module):
+    """The noise 0 and one share for all, as parameters."""
+
+    outputs: int | None = None
+
+    @nn.compact
+    def __call__(self, images, time):
+      mean = self.param("mean", nn.initializers.zeros, ())
+      share = self.param("share", nn.initializers.zeros, ())
+      return jnp.concatenate([jnp.full_like(images, 1.0) * mean, jnp.full_like(images, 1.0) * share], -1)
+
+  given = {"shape": (2, 2, 1), "steps": 20, "optimizer": sgd(learning_rate=1.0)}
+  batch = {"image": jnp.zeros((64, 2, 2, 1))}
+  moved = {}
+  for variance in ("beta_tilde", "learned"):
+    net = Two() if variance == "learned" else Mean()
+    system = ddpm(net, **given, variance=variance, ema=0.0)
+    state = jax.jit(system.init)(jax.random.key(0), batch)
+    after, metrics = jax.jit(system.step)(jax.random.key(1), state, batch)
+    moved[variance] = after.params
+  np.testing.assert_allclose(moved["learned"]["mean"], moved["beta_tilde"]["mean"], rtol=1e-5)
+  assert abs(moved["learned"]["share"]) > 1e-3
+  np.testing.assert_allclose(
+    metrics["loss"], metrics["squared_error"] + 20 / 1000 * metrics["bits_of_a_step"], rtol=1e-5
+  )
+  log_prob = system.views["log_prob"](after, batch["image"][:3])
+  assert log_prob.shape == (3,)
+  assert (log_prob < 0).all()
+  with pytest.raises(ValueError, match="Exact has none"):
+    ddpm(Exact(), shape=SHAPE, variance="learned")
 
 
 def frechet(a, b):
@@ -160,6 +219,10 @@ def test_samples_are_nearer_to_digits_than_normal_noise_of_the_same_mean_and_cov
     ({"eta": 2.0}, r"eta 2.0 is not in \[0, 1\]"),
     ({"schedule": "square"}, "'square'; use 'linear' or 'cosine'"),
     ({"steps": 0}, "steps 0"),
+    ({"prediction": "score"}, "'score'; use 'noise', 'image' or 'velocity'"),
+    ({"variance": "beta", "eta": 0.0}, "eta 0.0 with variance 'beta'"),
+    ({"conditional": True}, "the data have no labels"),
+    ({"guidance": 1.0}, "guidance 1.0 of a model that sees no labels"),
   ],
 )
 def test_settings_out_of_range_are_refused(settings, said):

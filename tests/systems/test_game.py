@@ -123,6 +123,20 @@ def test_a_view_is_of_the_variables_in_use():
   assert _stepped(_game("simultaneous"))[0].ema is None
 
 
+def test_parts_of_an_update_have_keys_of_their_own_and_pass_collections_and_memory_on():
+  """The gradient is linear in the data, so that its mean over parts is that of the whole."""
+  order = (("a", 2), (("b", "c"), 1))
+  draw = lambda key, parts: {**parts, "noise": jax.random.normal(key, parts["x"].shape)}
+  (whole, metrics), (state, means) = (_stepped(_game(order, accumulate=count, draw=draw)) for count in (1, 3))
+  for player in PLAYERS:
+    np.testing.assert_allclose(state.params[player]["w"], whole.params[player]["w"], rtol=1e-6)
+    for name in (f"{player}_x", f"{player}_gradient", f"{player}_noise"):
+      np.testing.assert_allclose(means[name], metrics[name], rtol=1e-5)
+    assert means[f"{player}_key"] != metrics[f"{player}_key"]
+    counts = (state.memory[player], state.collections[player]["seen"]["count"])
+    assert counts == (3 * whole.memory[player],) * 2
+
+
 @pytest.mark.parametrize(
   ("changes", "says"),
   [
@@ -132,6 +146,9 @@ def test_a_view_is_of_the_variables_in_use():
     ({"order": ((("a", "b"), 0), ("c", 1))}, "updates of a and b 0; use at least 1"),
     ({"order": (("a", 1), (("b", "c"), 1)), "consensus": 1.0}, "set order='simultaneous' and unroll=0"),
     ({"unroll": {"a": ("d", 2)}}, "'d' is no player"),
+    ({"consensus": 1.0, "accumulate": 2}, "the mean over parts is another gradient; accumulate=1"),
+    ({"unroll": {"a": ("b", 2)}, "accumulate": 2}, "the mean over parts is another gradient; accumulate=1"),
+    ({"accumulate": 0}, "accumulate 0; use at least 1"),
     ({"ema": {"a": Average(1.0)}}, r"ema 1.0 is not in \[0, 1\)"),
     ({"ema": {"a": Average(0.9, half_life=10.0)}}, "set one of them"),
   ],
@@ -144,4 +161,7 @@ def test_what_cannot_work_is_refused(changes, says):
 def test_a_batch_that_does_not_divide_is_refused():
   system = _game((("c", 5), (("a", "b"), 1)))
   with pytest.raises(ValueError, match="batch 12 of 'x' is not a multiple of 5"):
+    jax.eval_shape(system.init, jax.random.key(0), BATCH)
+  system = _game("simultaneous", accumulate=5)
+  with pytest.raises(ValueError, match="batch of an update 12 is not a multiple of accumulate 5"):
     jax.eval_shape(system.init, jax.random.key(0), BATCH)

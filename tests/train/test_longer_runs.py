@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import train_toy as toy
-from test_loop import bits, failing, steps_in, timeless, train
+from toy_runs import bits, failing, steps_in, timeless, train
 
 from genjax.train.errors import BadSetting
 from genjax.train.files import read_metrics

@@ -10,7 +10,7 @@ import pytest
 import train_toy
 
 from genjax.core import System
-from genjax.train import plan
+from genjax.train import plan, slices
 from genjax.train.errors import BadSetting
 from genjax.train.mesh import make_mesh
 
@@ -24,6 +24,7 @@ class State(NamedTuple):
   pool: jax.Array
 
 
+AXES = ("data", "fsdp", "model")
 BATCH = {"image": jax.ShapeDtypeStruct((16, 4, 4, 1), jnp.float32)}
 
 # As XLA writes them: on CPU, on TPU with tiled layouts, in pairs of start and done, inside a loop's body.
@@ -80,6 +81,13 @@ def test_the_state_is_counted_by_device_and_reused():
   assert planned.flops > 0
 
 
+def test_samples_that_do_not_divide_are_made_by_every_device_which_the_plan_says():
+  sampler = lambda key, state, n: jax.random.normal(key, (n, 3)) + state.pool.mean()
+  system = _system(lambda state, batch: (state, {}))._replace(views={"sample": sampler})
+  planned = plan.compile_sample(system, BATCH, make_mesh(), 12)
+  assert planned.advice == ("12 samples do not divide over 8 devices, so each makes all of them; use a multiple of 8",)
+
+
 def test_a_system_without_samples_has_no_sampler_to_compile():
   with pytest.raises(BadSetting, match="no view `sample`"):
     plan.compile_sample(_system(lambda state, batch: (state, {})), BATCH, make_mesh(), 8)
@@ -101,8 +109,8 @@ def test_a_system_without_samples_has_no_sampler_to_compile():
   ],
 )
 def test_a_slice_has_the_devices_of_its_name(name, devices, kind):
-  mesh = plan.topology(name)
-  assert (mesh.axis_names, mesh.size, mesh.devices.flat[0].device_kind) == (("data",), devices, kind)
+  mesh = slices.topology(name)
+  assert (mesh.axis_names, mesh.size, mesh.devices.flat[0].device_kind) == (AXES, devices, kind)
 
 
 @pytest.mark.parametrize(
@@ -111,27 +119,27 @@ def test_a_slice_has_the_devices_of_its_name(name, devices, kind):
 )
 def test_a_slice_that_nobody_sells_is_refused_with_those_that_are(name, message):
   with pytest.raises(BadSetting, match=message):
-    plan.topology(name)
+    slices.topology(name)
 
 
 @LINUX
 def test_a_grid_that_no_slice_has_is_refused():
   with pytest.raises(BadSetting, match="there is no TPU slice 'v3:9x9'"):
-    plan.topology("v3:9x9")
+    slices.topology("v3:9x9")
 
 
 def test_a_missing_libtpu_is_reported_with_what_to_do(monkeypatch):
   monkeypatch.delenv("TPU_LIBRARY_PATH", raising=False)
-  monkeypatch.setattr(plan.importlib.util, "find_spec", lambda name: None)
+  monkeypatch.setattr(slices.importlib.util, "find_spec", lambda name: None)
   with pytest.raises(BadSetting, match="needs libtpu, which is not installed; pip install"):
-    plan.topology("v3-8")
+    slices.topology("v3-8")
 
 
 @LINUX
 def test_a_pool_too_large_for_the_device_is_reported_in_gigabytes():
   side = 1 << 16
   system = _system(lambda state, batch: (state._replace(pool=state.pool * 2), {}), (8, side, side))
-  planned = plan.compile_step(system, BATCH, plan.topology("v3-8"))
+  planned = plan.compile_step(system, BATCH, slices.topology("v3-8"))
   assert not planned.fits
   assert planned.error.startswith("does not fit 8 x TPU v3: each needs ")
   assert "15.48GB" in planned.error.replace(" ", "")
