@@ -40,6 +40,8 @@ def get_config(arg: str = "") -> ConfigDict:
   steps = 234_000 if published else 20_000  # of 250 epochs; of two hours
   config.train.update({"steps": steps, "log_every": 20, "sample_every": 1000, "evaluate_every": 2000})
   config.train.checkpoint_every = 500
+  config.train.best = ""
+  del config.metrics.validation
   config.metrics.bits_per_dim.split = "test[:2000]"
   config.metrics.whole = {"name": "bits_per_dim", "split": "test", "final": True}
   for name in ("frechet", "copies", "anchors"):
