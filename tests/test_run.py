@@ -19,6 +19,7 @@ CHOSEN = {  # a validation split chooses the state
   "metrics.validation.name": "kid",
   "metrics.validation.split": "train[80%:]",
   "metrics.validation.samples": 80,
+  "metrics.validation.extractor": "random",
   "metrics.validation.subsets": 5,
   "train.best": "validation_kid",
 }

@@ -19,14 +19,17 @@ STAGES = {"system.cascades": 2, **OFTEN}
 EPISODES = {f"metrics.{name}.{key}": 8 for name in ("test", "validation") for key in ("batch", "episodes")}
 RUNS = {  # config -> keys that make it small
   "winn_cifar10:cascades,tiny": {
-    **{"data.name": "mock", "net.name": "convnet", "net.blocks": ((8,), (8,))},
+    **{"data.name": "mock", "net.name": "convnet", "net.blocks": ((8,), (8,)), "noise.width": 8},
     **{"system.cascade_steps": 1, "system.ascent_steps": 2, **STAGES},
   },
   "gan_ring:wgan_gp": {"data.batch": 40, "metrics.modes.samples": 100, **OFTEN, **SELDOM},
-  "metaoptnet_miniimagenet:conv4,tiny": {"data.name": "mock_episodes", "data.batch": 8, **EPISODES},
+  "metaoptnet_miniimagenet:conv4,tiny": {"data.name": "mock_episodes", "data.batch": 2, "net.width": 8, **EPISODES},
   "vitgan_digits:tiny,nobcr": {},
-  "vae_digits": {"encoder.widths": (8,), "decoder.widths": (8,), **NO_PICTURES, **OFTEN, **SELDOM},
-  "ddpm_digits": {"net.widths": (8, 8), "net.groups": 4, "system.steps": 5, **NO_PICTURES, **OFTEN, **SELDOM},
+  "vae_digits": {"data.batch": 16, "encoder.widths": (8,), "decoder.widths": (8,), **NO_PICTURES, **OFTEN, **SELDOM},
+  "ddpm_digits": {
+    **{"data.batch": 8, "net.widths": (8, 8), "net.groups": 4, "system.steps": 5},
+    **{**NO_PICTURES, **OFTEN, **SELDOM},
+  },
   "glow_digits:variational": {"net.levels": 1, "net.depth": 2, "net.width": 4, **NO_PICTURES, **OFTEN, **SELDOM},
   "cyclegan_digits": {"generator.width": 4, "generator.blocks": 1, "critic.widths": (4,), **OFTEN},
   "pixelcnn_digits": {"net.width": 4, "net.layers": 2, "net.hidden": 4, **NO_PICTURES, **OFTEN, **SELDOM},

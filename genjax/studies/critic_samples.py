@@ -127,12 +127,12 @@ def _climbed(run: Run, winn: Run, *, moves: int, samples: int, seed: int) -> tup
 
 
 def _measure(winn: Run, *, samples: int) -> Measure:
-  """The Frechet distance, the share of copies and the diversity of images, against the digits of WINN's run."""
-  from genjax.metrics.copies import copies
-  from genjax.metrics.frechet import frechet
+  """The Frechet distance, the share of copies and the diversity of images, measured as WINN's run measures them."""
+  from genjax.make import make
 
   it, state = opened(winn)
-  metrics = [frechet(samples=samples), copies(samples=samples)]
+  sections = {name: {**it.config.metrics[name], "samples": samples} for name in ("frechet", "copies")}
+  metrics = [make("metrics", {"name": name, **section}, it.maker) for name, section in sections.items()]
 
   def measure(images: Any) -> dict[str, float]:
     views = {"sample": lambda key, state, n: images}

@@ -12,6 +12,9 @@ from etils import epath
 
 from genjax.train.files import read_metrics, write_whole
 
+_WIDTH, _HEIGHT = 4.5, 2.8  # of one curve with its margins, in inches
+_LEFT, _RIGHT, _BOTTOM, _TOP = 0.75, 0.15, 0.5, 0.35  # its margins, in inches
+
 
 def curves(workdir: str | os.PathLike) -> epath.Path | None:
   """Draws every scalar of a workdir's metrics.jsonl into curves.png; None if there is nothing to draw."""
@@ -24,9 +27,9 @@ def curves(workdir: str | os.PathLike) -> epath.Path | None:
     return None
   columns = min(3, len(lines))
   rows = math.ceil(len(lines) / columns)
-  figure = Figure(figsize=(4.5 * columns, 2.8 * rows), layout="constrained")
+  figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * rows))
   FigureCanvasAgg(figure)
-  axes = figure.subplots(rows, columns, squeeze=False).ravel()
+  axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=_margins(rows, columns)).ravel()
   for axis, (name, (steps, values)) in zip(axes, lines.items(), strict=False):
     axis.plot(steps, values, marker="." if len(steps) < 30 else None, linewidth=1)
     axis.set_title(name, fontsize=9)
@@ -38,6 +41,19 @@ def curves(workdir: str | os.PathLike) -> epath.Path | None:
   figure.savefig(content, format="png", dpi=100)
   write_whole(workdir / "curves.png", content.getvalue())
   return workdir / "curves.png"
+
+
+def _margins(rows: int, columns: int) -> dict[str, float]:
+  """Where the axes stand. A layout that matplotlib works out from the text takes longer than all the drawing."""
+  width, height = _WIDTH * columns, _HEIGHT * rows
+  return {
+    "left": _LEFT / width,
+    "right": 1 - _RIGHT / width,
+    "bottom": _BOTTOM / height,
+    "top": 1 - _TOP / height,
+    "wspace": (_LEFT + _RIGHT) / (_WIDTH - _LEFT - _RIGHT),
+    "hspace": (_BOTTOM + _TOP) / (_HEIGHT - _BOTTOM - _TOP),
+  }
 
 
 def _series(rows: list[dict[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:

@@ -10,6 +10,7 @@ Checked  tests/train/test_fingerprint.py: every flipped bit and every swap chang
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +23,7 @@ Array = jax.Array
 
 
 _SEEDS = (0x9E3779B9, 0x7F4A7C15)  # two halves of the golden ratio's 64 bits: two independent mixes
+_SMALL = 1 << 12  # elements of a leaf: up to here leaves of one shape are looked at together
 
 
 class Fingerprints(NamedTuple):
@@ -48,8 +50,8 @@ def finite_flags(leaves: list[Array]) -> Array:
   """Traceable: [L] bool, False where a leaf holds a NaN or an infinity. Integers, booleans and keys are finite."""
   if not leaves:
     return jnp.zeros((0,), bool)
-  return jnp.stack(
-    [jnp.all(jnp.isfinite(leaf)) if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.array(True) for leaf in leaves]
+  return _of_each(
+    lambda leaf: jnp.all(jnp.isfinite(leaf)) if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.array(True), leaves
   )
 
 
@@ -64,10 +66,22 @@ def fingerprint(leaf: Array) -> Array:
 @functools.cache
 def _jitted(sharding: NamedSharding | None):
   def run(leaves):
-    words = [fingerprint(leaf) for leaf in leaves]
-    return jnp.stack(words) if words else jnp.zeros((0, 2), jnp.uint32), finite_flags(leaves)
+    return _of_each(fingerprint, leaves) if leaves else jnp.zeros((0, 2), jnp.uint32), finite_flags(leaves)
 
   return jax.jit(run, out_shardings=sharding)
+
+
+def _of_each(function: Callable[[Array], Array], leaves: list[Array]) -> Array:
+  """Traceable: [L, ...] of function(leaf). What stands once for all small leaves of a shape compiles once for them."""
+  places: dict[Any, list[int]] = {}
+  for place, leaf in enumerate(leaves):
+    form = (leaf.shape, leaf.dtype) if leaf.size <= _SMALL else place
+    places.setdefault(form, []).append(place)
+  rows = [
+    jax.vmap(function)(jnp.stack([leaves[i] for i in of])) if len(of) > 1 else function(leaves[of[0]])[None]
+    for of in places.values()
+  ]
+  return jnp.concatenate(rows)[np.argsort(np.concatenate(list(places.values())))]
 
 
 def _replicated(leaves: list[Array]) -> NamedSharding | None:

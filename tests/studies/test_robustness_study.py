@@ -18,6 +18,7 @@ SMALL = {
   "train.steps_per_call": 2,
   "train.checkpoint_every": 2,
   "train.sample_every": 0,
+  "metrics.test.split": "test[:100]",
 }
 
 
@@ -40,4 +41,4 @@ def test_the_study_attacks_every_model_and_writes_both_tables(tmp_path):
   assert "| AUROC, p0 |" in text
   for row in numbers["attacks"]:
     assert row["adversarial_error_of_baseline"]["value"] >= row["clean_error_of_baseline"]["value"] - 0.05
-    assert row["adversarial_error_of_baseline"]["card"]["split"] == "digits/test"
+    assert row["adversarial_error_of_baseline"]["card"]["split"] == "digits/test[:100]"

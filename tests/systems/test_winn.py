@@ -14,6 +14,7 @@ from genjax.nets.noise import gaussian
 from genjax.ops import langevin
 from genjax.ops.augment import to_uint8
 from genjax.systems.winn import winn
+from tests.systems.learning import WELL
 
 VARIANTS = {
   "thesis": {},
@@ -228,7 +229,7 @@ def test_it_learns_two_patterns():
     return each.min(1).mean(), np.bincount(each.argmin(1), minlength=2)
 
   system = winn_of(passes=3, minibatch=16, ascent_steps=40, synthesis=32, synthesis_batch=32, initial=64, capacity=1024)
-  step = jax.jit(system.step, donate_argnums=1)
+  step = jax.jit(system.step, donate_argnums=1, compiler_options=WELL)
   state = jax.jit(system.init)(jax.random.key(0), batch())
   for i in range(60):
     state, _ = step(jax.random.fold_in(jax.random.key(1), i), state, batch())

@@ -24,6 +24,7 @@ from small_winn_classifier import (
 from genjax.objectives.zoo import inn_objective
 from genjax.ops import langevin
 from genjax.systems.optimizers import adam
+from tests.systems.learning import WELL
 
 VARIANTS = {
   "thesis": {},
@@ -197,7 +198,7 @@ def test_it_learns_to_classify_and_to_generate_three_patterns():
     initial=16,
     capacity=1024,
   )
-  step = jax.jit(system.step, donate_argnums=1)
+  step = jax.jit(system.step, donate_argnums=1, compiler_options=WELL)
   state = jax.jit(system.init)(jax.random.key(0), batch())
   for i in range(60):
     state, _ = step(jax.random.fold_in(jax.random.key(1), i), state, batch())

@@ -95,6 +95,15 @@ def test_one_device_and_eight_give_the_same_fingerprints():
   assert one.finite.all()
 
 
+def test_leaves_of_one_shape_are_looked_at_together_and_have_the_fingerprints_that_they_have_alone():
+  kinds = list(leaves_of_all_kinds().values())
+  large = jnp.arange(5000.0)
+  leaves = [large, *kinds, *(leaf[::-1] if leaf.ndim else leaf + 1 for leaf in reversed(kinds)), large + 1, kinds[0]]
+  assert fingerprints(leaves).words.tolist() == [fingerprint(leaf).tolist() for leaf in leaves]
+  leaves[-1] = leaves[-1].at[3, 1, 2].set(jnp.nan)
+  assert int(jax.jit(first_not_finite)(leaves)) == len(leaves) - 1
+
+
 def test_a_typed_key_has_another_fingerprint_than_another_key():
   assert fingerprint(jax.random.key(0)).tolist() != fingerprint(jax.random.key(1)).tolist()
 
