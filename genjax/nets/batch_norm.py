@@ -1,8 +1,9 @@
 """Batch norm with the conventions of PyTorch, over the whole batch wherever its images lie.
 
 Papers   Ioffe & Szegedy 2015, arXiv:1502.03167
-Departs  flax.linen.BatchNorm: the running variance is that of an unbiased estimate, as in PyTorch, and the variance is
-         the mean square of what is left after the mean, which does not cancel. Statistics are float32.
+Departs  flax.linen.BatchNorm: the running variance is that of an unbiased estimate, as in PyTorch. Both moments are
+         taken from the running mean, so that devices add them up at once, forward and backward; their difference
+         cancels only where the mean is many deviations away from the running one. Statistics are float32.
 Shapes   x [B, H, W, C]; scale, bias, mean, var [C]. The mean over a batch that is split over devices is the mean over
          all of it: jit adds the sums.
 Checked  tests/nets/test_few_shot_nets.py
@@ -39,8 +40,9 @@ class BatchNorm(nn.Module):
     y = x.astype(jnp.float32)
     mean, var = running_mean.value, running_var.value
     if train:
-      mean = y.mean((0, 1, 2))
-      var = ((y - mean[None, None, None]) ** 2).mean((0, 1, 2))
+      from_running = y - running_mean.value[None, None, None]
+      first, second = (jnp.mean(moment, (0, 1, 2)) for moment in (from_running, from_running**2))
+      mean, var = running_mean.value + first, jnp.maximum(second - first**2, 0)
       if self.is_mutable_collection("batch_stats") and not self.is_initializing():
         count = x.size // channels
         move = lambda old, new: old + self.momentum * (lax.stop_gradient(new) - old)
