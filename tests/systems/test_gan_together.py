@@ -1,8 +1,9 @@
-"""All that consistency asks in one call of the critic: the numbers of a call for each, and one sum over the devices."""
+"""All that an update asks of the critic in one call: the numbers of a call for each, and one sum over the devices."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from genjax.nets.mlp import MLPCritic, MLPGenerator
 from genjax.objectives import zoo
@@ -41,13 +42,14 @@ def test_one_call_gives_the_numbers_of_a_call_for_each():
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), one, each)
 
 
-def test_eight_devices_sum_the_critics_gradient_once_and_exchange_no_image():
+@pytest.mark.parametrize(("row", "passes"), [("vitgan", 4), ("hinge", 2)])
+def test_eight_devices_sum_the_critics_gradient_once_and_exchange_no_image(row, passes):
   shapes = {"image": jax.ShapeDtypeStruct((8 * M, *SHAPE), jnp.float32)}
-  one, each = (plan.compile_step(system, shapes, make_mesh()).collectives for system in _both(zoo.vitgan()))
+  one, each = (plan.compile_step(system, shapes, make_mesh()).collectives for system in _both(getattr(zoo, row)()))
   assert {exchange.name for exchange in one} == {"all-reduce"}
   pixels_to_hidden = {"f32[16,6]", "f32[6,16]"}
   first = lambda exchanges: sum(shape in pixels_to_hidden for exchange in exchanges for shape in exchange.shapes)
-  assert (first(one), first(each)) == (1, 4)
+  assert (first(one), first(each)) == (1, passes)
 
 
 def test_order_simultaneous_keeps_the_passes_that_both_players_share():
