@@ -1,5 +1,6 @@
 """Embeddings: parameters and sizes as published, batch norm by numpy, dropout only in training."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,9 @@ from genjax.nets.batch_norm import BatchNorm
 from genjax.nets.conv4 import Conv4, R2D2Net
 from genjax.nets.relation import Relation
 from genjax.nets.resnet12 import ResNet12
+from genjax.systems.fit import fit
+from genjax.systems.optimizers import sgd
+from genjax.train import plan
 from genjax.train.mesh import batch_sharding, make_mesh
 
 SMALL = ResNet12(widths=(4, 6, 8, 10), block=2)
@@ -98,6 +102,25 @@ def test_batch_norm_over_a_mesh_is_that_of_the_whole_batch():
   spread = apply(jax.device_put(x, batch_sharding(make_mesh())))
   for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(spread), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_devices_add_up_the_moments_of_a_batch_norm_at_once_and_so_their_derivatives():
+  class Layers(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+      for _ in range(2):
+        x = BatchNorm()(nn.Dense(4)(x), True)
+      return x
+
+  net = Layers()
+
+  def loss(key, variables, batch):
+    out, after = net.apply(variables, batch["image"], mutable=["batch_stats"])
+    return (out**3).mean(), (after, {})
+
+  system = fit(lambda key, batch: net.init(key, batch["image"][:1]), loss, sgd(learning_rate=0.1))
+  sums = plan.compile_step(system, {"image": jax.ShapeDtypeStruct((8, 2, 2, 3), jnp.float32)}, make_mesh()).collectives
+  assert [exchange.name for exchange in sums] == ["all-reduce"] * (2 * 2 + 1)  # and all that is left, at the end
 
 
 @pytest.mark.slow
