@@ -7,9 +7,9 @@ Command   genjax train --config pixelcnn_digits --workdir runs/pixelcnn_digits
           --config.system.likelihood=logistic_mixture   in place of a softmax over the 17 levels of grey
           --config.system.likelihood=bernoulli --config.system.levels=2   black and white, drawn anew in every step
           genjax bench --config pixelcnn_digits   times sampling with the cache and without it
-Machine   2 CPU cores, about four minutes of processor time; any other device works with the same command
+Machine   2 CPU cores, about three minutes of processor time; any other device works with the same command
 Expect    seed 0, 2,000 steps: 77.6 nats an image of the test split, exact, over 17 levels of grey (1.75 bits a pixel;
-          77.3 at step 1,500), Frechet distance 2.6 (real digits 1.6, a Gaussian of pixels 17.8), no copies among 500
+          77.3 at step 1,500), Frechet distance 2.9 (real digits 1.6, a Gaussian of pixels 17.8), no copies among 500
           samples, most of which a person reads. The other nets are not measured.
 Paper     van den Oord et al. 2016, arXiv:1601.06759 and arXiv:1606.05328; sizes are ours, for two cores
 """

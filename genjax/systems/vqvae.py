@@ -178,6 +178,9 @@ def nearest(features: Array, codes: Array) -> Array:
 
 
 def drawn(key: Array, features: Array, n: int) -> Array:
-  """n of the features [..., D] at random, with replacement."""
+  """n of the features [..., D] in random order, each once; where there are fewer, they begin again.
+
+  Two codes that are one would share its tokens by rounding.
+  """
   flat = features.reshape(-1, features.shape[-1])
-  return flat[jax.random.randint(key, (n,), 0, len(flat))]
+  return flat[jax.random.permutation(key, len(flat))[jnp.arange(n) % len(flat)]]

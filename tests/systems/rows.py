@@ -186,8 +186,8 @@ GRID_CODER = (GridEncoder((4,), 1), GridDecoder(SHAPE, (4,), 1))
 
 
 def _vqvae() -> Trial:
-  """More codes than a batch has tokens, and averages so short that an unused one restarts in the second step."""
-  return Trial(vqvae(*GRID_CODER, **IMAGES, codes=40, latent=2, decay=0.05, ema=0.9), images(8))
+  """Averages so short that a code that the second batch does not use restarts."""
+  return Trial(vqvae(*GRID_CODER, **IMAGES, codes=20, latent=2, decay=0.01, ema=0.9), images(8))
 
 
 def _maskgit() -> Trial:
