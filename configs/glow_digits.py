@@ -6,7 +6,9 @@ Command   genjax train --config glow_digits --workdir runs/glow_digits
           genjax sample --workdir runs/glow_digits --truncation 0.7   latents of deviation 0.7
 Args      glow or realnvp, and variational, joined by a comma
 Machine   2 CPU cores, minutes; any other device works with the same command
-Expect    not measured
+Expect    not measured at these sizes. Seed 0 with depth 8, width 64 and all of train: 2.28 bits a dimension of the test
+          split after 500 steps (independent pixels 2.43, the best normal distribution 2.96) and 2.57 after 1,000, as
+          training digits were learned by heart (1.73); Frechet distance 5.0 and 3.2, no copies (real digits 1.6)
 Paper     Kingma & Dhariwal 2018, arXiv:1807.03039 (Glow); Dinh, Sohl-Dickstein & Bengio 2017, arXiv:1605.08803
           (RealNVP); Ho et al. 2019, arXiv:1902.00275 (Flow++), for learned noise. Sizes are ours, for two cores. These
           digits have 17 levels of grey, so that no model needs more than 4.09 bits a dimension

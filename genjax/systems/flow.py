@@ -76,6 +76,7 @@ def flow(
   optimizer: Optimizer = PUBLISHED,
   ema: float = 0.0,
   accumulate: int = 1,
+  remat: bool = False,
 ) -> System:
   """A flow as a System; the loss is in bits a dimension.
 
@@ -94,6 +95,7 @@ def flow(
     optimizer: of both nets.
     ema: decay of the averaged variables that the views use; 0: none.
     accumulate: parts of a batch that are worked on one after the other.
+    remat: whether a step computes again what lies between its convolutions and products, to hold less.
 
   Raises:
     ValueError: a setting that is out of range, or settings that do not go together.
@@ -156,4 +158,4 @@ def flow(
     "decode": decode,
     "latents": latents,
   }
-  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, views=views, kernels=kernels)
+  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, remat=remat, views=views, kernels=kernels)
