@@ -13,7 +13,7 @@ ASKED = {"shots": (1,), "chosen_at": 1, "queries": 3, "episodes": 8}
 SMALL = {
   "data.name": "mock_episodes",
   "data.size": 16,
-  "data.batch": 8,
+  "data.batch": 2,
   "data.shots": 1,
   "net.width": 4,
   "train.steps": 2,
