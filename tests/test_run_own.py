@@ -75,15 +75,16 @@ def test_an_own_net_trains_by_module_and_function_and_its_workdir_runs_it_only_w
 
 
 def test_converted_weights_are_evaluated_exported_and_fine_tuned_by_one_command_each(tmp_path, capsys):
-  variables = Conv4().init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32), train=False)
+  variables = Conv4(8).init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32), train=False)
   save_variables(tmp_path / "conv4.npz", variables, 7.0)
   words = [
     "--config",
     "metaoptnet_miniimagenet:conv4,tiny",
     "--config.data.name=mock_episodes",
-    "--config.data.batch=1",
+    "--config.net.width=8",
+    "--config.data.batch=2",
   ]
-  words += [f"--config.{key}.batch=8" for key in ("data", "metrics.test", "metrics.validation")]
+  words += [f"--config.{key}.batch=8" for key in ("metrics.test", "metrics.validation")]
   words += [f"--config.net.weights={tmp_path / 'conv4.npz'}", "--config.metrics.test.episodes=8"]
   words += ["--workdir", str(tmp_path / "run")]
   assert main(["evaluate", *words, "--step", "0"]) == 0

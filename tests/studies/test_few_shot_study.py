@@ -14,7 +14,7 @@ PERFECT = {"accuracy": 0.97, "interval": 0.003}
 SMALL = {
   "data.name": "mock_episodes",
   "data.size": 16,
-  "data.batch": 8,
+  "data.batch": 2,
   "data.shots": 1,
   "net.width": 4,
   "train.steps": 2,
