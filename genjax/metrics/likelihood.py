@@ -3,7 +3,8 @@
 Papers   binarisation  Salakhutdinov & Murray 2008, "On the quantitative analysis of deep belief networks": grey levels
                        as probabilities of white, drawn once ("static") or anew ("dynamic")
          weights       Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519, eq 8: `importance_samples`
-Departs  The static images are drawn here, from a key for each place in the split; those that papers share are a file.
+Departs  The static images are drawn here, by ops/levels.py, from a key that each image makes; those that papers share
+         are a file.
 Shapes   N examples: images [N, H, W, C] uint8, or tokens [N, L].
 Checked  tests/metrics/test_likelihood.py: a model whose likelihood is known; a split that no batch divides
 """
@@ -20,7 +21,8 @@ import numpy as np
 from genjax.core import Array, Batch, Dataset, Metric, Number, Raw, State, named_key
 from genjax.metrics.card import Card, digest
 from genjax.metrics.real import once, split_of
-from genjax.ops.likelihood import Likelihood, binary, log_mean_exp
+from genjax.ops.levels import binarised
+from genjax.ops.likelihood import Likelihood, log_mean_exp
 
 BATCH = 250
 Binarisation = Literal["none", "static", "dynamic"]
@@ -161,12 +163,10 @@ def _opened(data: Dataset, split: str, binarisation: Binarisation) -> tuple[str,
 def _mean(key: Array, view: Callable, state: Any, data: Dataset, name: str, examples: np.ndarray, how: _How) -> float:
   total, parts = len(examples), []
   key_images, key_weights = jax.random.split(named_key(key, "likelihood"))
-  key_images = jax.random.key(0) if how.binarisation == "static" else key_images
   for start in range(0, total, how.batch):
     rows = np.arange(start, start + how.batch)
-    keys = (key_images, jax.random.fold_in(key_weights, start))
-    raw = {name: examples[rows % total]}
-    parts.append(_summed(view, data.prepare, name, how, keys, state, raw, rows, rows < total))
+    keys = tuple(jax.random.fold_in(key, start) for key in (key_images, key_weights))
+    parts.append(_summed(view, data.prepare, name, how, keys, state, {name: examples[rows % total]}, rows < total))
   return float(np.asarray(jax.device_get(parts), np.float64).sum() / total)
 
 
@@ -179,14 +179,12 @@ def _summed(
   keys: tuple[Array, Array],
   state: Any,
   raw: Raw,
-  rows: Array,
   counts: Array,
 ) -> Array:
   batch: Batch = prepare(None, raw)
   x, (key_images, key_weights) = batch[name], keys
-  if how.binarisation != "none":  # an image's draw depends on its place in the split alone
-    draw = lambda row: jax.random.uniform(jax.random.fold_in(key_images, row), x.shape[1:])
-    x = binary(jax.vmap(draw)(rows), x)
+  if how.binarisation != "none":
+    x = binarised(None if how.binarisation == "static" else key_images, x)
   if how.importance_samples is None:
     each = view(state, x)
   else:

@@ -25,7 +25,7 @@ def to_levels(images: Array, levels: int) -> Array:
 
 
 def to_images(level: Array, levels: int) -> Array:
-  """The images that have these levels; undoes `to_levels` exactly."""
+  """The images that have these levels; undoes `to_levels` exactly. Places between levels are mapped in proportion."""
   return (2.0 * level.astype(jnp.float32) - (levels - 1)) * (1 / (levels - 1))
 
 

@@ -1,9 +1,9 @@
-"""What models of a likelihood share: what their number means, grey levels, binary images, means of importance weights.
+"""What models of a likelihood share: what their number means, the normal density, means of importance weights.
 
 Papers   dequantisation  Theis, van den Oord & Bethge 2016, arXiv:1511.01844, section 3.1: noise on grey levels makes a
                          density's mean log a lower bound of the levels' log probability
          weights         Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519, eq 8
-Shapes   images [B, H, W, C] in [-1, 1]; `levels` L of them, 0 ... L - 1, from black to white.
+Shapes   x [B, ...]; log densities and log weights [B].
 Checked  tests/ops/test_likelihood_formulae.py
 """
 
@@ -31,26 +31,6 @@ class Likelihood(NamedTuple):
   of: Literal["probability", "density"] = "probability"
   dequantisation: Literal["uniform", "variational"] | None = None
   importance_samples: int = 1
-
-
-def grey_levels(images: Array, levels: int) -> Array:
-  """The nearest level of each pixel, 0 ... L - 1, float32."""
-  return jnp.clip(jnp.round((images + 1) * ((levels - 1) / 2)), 0, levels - 1)
-
-
-def from_levels(places: Array, levels: int) -> Array:
-  """Images of levels; places between two levels are mapped in proportion."""
-  return places * (2 / (levels - 1)) - 1
-
-
-def binary(uniform: Array, images: Array) -> Array:
-  """Black and white images, -1 and 1, white with the probability that a grey level is of white: (x + 1) / 2.
-
-  Args:
-    uniform: draws in [0, 1), of the images' shape.
-    images: grey.
-  """
-  return jnp.where(2 * uniform < images + 1, 1.0, -1.0)
 
 
 def log_normal(x: Array) -> Array:

@@ -20,7 +20,8 @@ import jax.numpy as jnp
 
 from genjax.core import Batch, Kernel, Metrics, System
 from genjax.ops.latents import Latents
-from genjax.ops.likelihood import Likelihood, from_levels, grey_levels, log_normal
+from genjax.ops.levels import to_images, to_levels
+from genjax.ops.likelihood import Likelihood, log_normal
 from genjax.systems.checks import check_images
 from genjax.systems.fit import Variables, collections_of, fit
 from genjax.systems.optimizers import Optimizer, adam
@@ -46,7 +47,7 @@ class Dequantised(nn.Module):
     if self.levels is None:
       latents, log_det = self.encode(images)
       return latents, log_normal(latents) + log_det - size * math.log(2)
-    grey, log_q = grey_levels(images, self.levels), 0.0
+    grey, log_q = to_levels(images, self.levels).astype(jnp.float32), 0.0
     if self.dequantiser is not None:
       log_q = log_normal(noise)
       noise, of_noise = self.dequantiser(noise, grey / (self.levels - 1))
@@ -63,7 +64,7 @@ class Dequantised(nn.Module):
   def decode(self, latents: Array) -> Array:
     """What `encode` was given."""
     x, _ = self.net(latents, reverse=True)
-    return 2 * x - 1 if self.levels is None else from_levels(x * self.levels - MIDDLE, self.levels)
+    return 2 * x - 1 if self.levels is None else to_images(x * self.levels - MIDDLE, self.levels)
 
 
 def flow(
@@ -135,7 +136,7 @@ def flow(
 
   def sample(key: Array, variables: Variables, n: int) -> Array:
     images = decode(variables, draw(key, n))
-    return images if levels is None else from_levels(grey_levels(images, levels), levels)
+    return images if levels is None else to_images(to_levels(images, levels), levels)
 
   def latents(variables: Variables) -> Latents:
     return Latents(draw, lambda z, labels: z, lambda z, labels: decode(variables, z), has_w=False, normal=True)

@@ -14,7 +14,8 @@ from genjax.metrics.likelihood import bits_per_dim, nats
 from genjax.nets.dequantiser import Dequantiser
 from genjax.nets.glow import Glow
 from genjax.ops.augment import to_unit
-from genjax.ops.likelihood import from_levels, log_mean_exp
+from genjax.ops.levels import to_images
+from genjax.ops.likelihood import log_mean_exp
 from genjax.systems.flow import flow
 from genjax.systems.optimizers import adam
 from genjax.train.mesh import make_mesh, place
@@ -109,7 +110,7 @@ def test_without_levels_the_density_is_exact():
 def small():
   """A system, images of its grey levels, and its fresh state on one device and on eight."""
   system = flow(Glow((4, 4, 1), levels=1, depth=2, width=2), shape=(4, 4, 1), levels=LEVELS, temperature=0.7)
-  images = from_levels(np.random.default_rng(0).integers(0, LEVELS, (64, 4, 4, 1)).astype(np.float32), LEVELS)
+  images = to_images(np.random.default_rng(0).integers(0, LEVELS, (64, 4, 4, 1)).astype(np.float32), LEVELS)
   init, mesh = jax.jit(system.init), make_mesh(jax.devices()[:8])
   return system, images, *(init(jax.random.key(0), of({"image": images})) for of in (dict, partial(place, mesh)))
 
