@@ -27,6 +27,7 @@ class Range(NamedTuple):
 
 _ANY = Range("a finite number")
 _COUNT = Range("1 or more", 1)
+_REST = Range("1 or more, or -1 for as many as are left over", -1)
 _FROM_ZERO = Range("0 or more", 0)
 _ABOVE_ZERO = Range("a number above 0", 0, closed=False)
 _SHARE = Range("0 or more and less than 1", 0, 1)
@@ -54,6 +55,7 @@ _ROWS: dict[Range, str] = {
   _SHARE: "b1 b2 decay drop dropout ema label_dropout masked momentum smoothing",
   _PROBABILITY: "style_mixing",
   _SEED: "anchor_seed choice_seed decoder_seed episode_seed extractor_seed out_seed seed --seed",
+  _REST: "data",
   _ANY: "above drops high low noise sharpness",
 }
 RANGES = {name: span for span, names in _ROWS.items() for name in names.split()}
