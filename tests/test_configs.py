@@ -161,7 +161,9 @@ def test_one_word_makes_all_nets_of_a_config_multiply_in_bfloat16_and_the_state_
   step, (after, metrics) = jax.make_jaxpr(system.step, return_shape=True)(jax.random.key(0), state, batch)
   assert {str(leaf.dtype) for leaf in jax.tree.leaves((after, metrics))} <= {"float32", "int32", "uint8"}
   products = re.findall(r":(\w+)\[([\d,]*)\] = (?:conv_general_dilated|dot_general)\[", str(step))
-  numbers = lambda kind: sum(math.prod(map(int, filter(None, sides.split(",")))) for of, sides in products if of == kind)
+  numbers = lambda kind: sum(
+    math.prod(map(int, filter(None, sides.split(",")))) for of, sides in products if of == kind
+  )
   assert numbers("bf16") > numbers("f32")  # the solver and spectral norms stay in float32: many products, all small
 
 
