@@ -89,8 +89,8 @@ def test_a_plan_of_several_slices_is_a_table_or_json_and_is_compiled_once(cache_
   assert one["dollars"] == pytest.approx(1.2 * one["hours"])
   (other,) = [one for name, one in report["topologies"].items() if name != "v5e-1"]
   assert other["error"] == "batch 250 does not divide over 4 devices; use a multiple of 4"
-  # As many products as the program is written with; a TPU pads none of them here.
-  assert step["flops"] == pytest.approx(step["model_flops"], rel=0.05)
+  # All products that the program is written with, but for gradients by images, which the critic's update does not read.
+  assert 0.85 * step["model_flops"] < step["flops"] <= step["model_flops"]
 
   monkeypatch.setattr(plan, "_compiled", lambda *_: pytest.fail("it was compiled before"))
   assert main(["plan", *SMALL]) == 0
