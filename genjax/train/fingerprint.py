@@ -48,11 +48,11 @@ def first_not_finite(state: Any) -> Array:
 
 def finite_flags(leaves: list[Array]) -> Array:
   """Traceable: [L] bool, False where a leaf holds a NaN or an infinity. Integers, booleans and keys are finite."""
-  if not leaves:
-    return jnp.zeros((0,), bool)
-  return _of_each(
-    lambda leaf: jnp.all(jnp.isfinite(leaf)) if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.array(True), leaves
-  )
+  return _of_each(_is_finite, leaves) if leaves else jnp.zeros((0,), bool)
+
+
+def _is_finite(leaf: Array) -> Array:
+  return jnp.all(jnp.isfinite(leaf)) if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.array(True)
 
 
 @jax.jit  # traced and lowered once for all leaves of a shape: with hundreds of leaves jax 0.7 took minutes
@@ -73,15 +73,21 @@ def _jitted(sharding: NamedSharding | None):
 
 def _of_each(function: Callable[[Array], Array], leaves: list[Array]) -> Array:
   """Traceable: [L, ...] of function(leaf). What stands once for all small leaves of a shape compiles once for them."""
-  places: dict[Any, list[int]] = {}
+  groups = _groups(leaves)
+  rows = [_together(function, [leaves[place] for place in places]) for places in groups]
+  return jnp.concatenate(rows)[np.argsort(np.concatenate(groups))]
+
+
+def _groups(leaves: list[Array]) -> list[list[int]]:
+  """Places of the leaves: those of small ones of one shape together, that of any other leaf by itself."""
+  groups: dict[Any, list[int]] = {}
   for place, leaf in enumerate(leaves):
-    form = (leaf.shape, leaf.dtype) if leaf.size <= _SMALL else place
-    places.setdefault(form, []).append(place)
-  rows = [
-    jax.vmap(function)(jnp.stack([leaves[i] for i in of])) if len(of) > 1 else function(leaves[of[0]])[None]
-    for of in places.values()
-  ]
-  return jnp.concatenate(rows)[np.argsort(np.concatenate(list(places.values())))]
+    groups.setdefault((leaf.shape, leaf.dtype) if leaf.size <= _SMALL else place, []).append(place)
+  return list(groups.values())
+
+
+def _together(function: Callable[[Array], Array], leaves: list[Array]) -> Array:
+  return jax.vmap(function)(jnp.stack(leaves)) if len(leaves) > 1 else function(leaves[0])[None]
 
 
 def _replicated(leaves: list[Array]) -> NamedSharding | None:
