@@ -45,8 +45,8 @@ def curves(workdir: str | os.PathLike) -> epath.Path | None:
 
 def _margins(rows: int, columns: int) -> dict[str, float]:
   """Where the axes stand. A layout that matplotlib works out from the text takes longer than all the drawing."""
-  wide, high = _WIDTH * columns, _HEIGHT * rows
-  around = {"left": _LEFT / wide, "right": 1 - _RIGHT / wide, "bottom": _BOTTOM / high, "top": 1 - _TOP / high}
+  across, high = _WIDTH * columns, _HEIGHT * rows
+  around = {"left": _LEFT / across, "right": 1 - _RIGHT / across, "bottom": _BOTTOM / high, "top": 1 - _TOP / high}
   between = (_LEFT + _RIGHT) / (_WIDTH - _LEFT - _RIGHT), (_BOTTOM + _TOP) / (_HEIGHT - _BOTTOM - _TOP)
   return around | dict(zip(("wspace", "hspace"), between, strict=True))
 
