@@ -79,7 +79,7 @@ def test_every_product_is_computed_by_one_device(name):
 def test_a_step_takes_as_long_as_its_parts(name):
   took = step_plans(name)[0].seconds
   local = took.total - took.collectives
-  assert 0 < max(took.compute, took.memory) <= local <= took.compute + took.memory
+  assert 0 < max(took.compute, took.memory) <= local * (1 + 1e-9) <= (took.compute + took.memory) * (1 + 2e-9)
 
 
 @every_row

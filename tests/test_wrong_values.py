@@ -59,7 +59,7 @@ REFUSED = {  # config -> (words, what the line says)
     ("objective.weight=-1", "use 0 or more"),
     ("metrics.frechet.samples=0", "config.metrics.frechet: samples 0"),
   ],
-  "vitgan_digits": [("mesh.fsdp=2", "config.mesh.fsdp and .model stay 1 with the net vitgan")],
+  "vitgan_digits": [("mesh.fsdp=2", "config.mesh.fsdp and .model stay 1 with the system gan")],
   "gan_ring": [
     *((f"{key}=none", f"config.{key} is missing; gan needs one of ") for key in ("objective", "critic", "generator")),
     ("system.critic_steps=3", "config.data.batch"),

@@ -141,19 +141,31 @@ def _patches(x: Array, w: Array, padding: Padding, strides: Strides) -> Array:
   (height, width), (down, across) = x.shape[1:3], strides
   bottom, right = height - w.shape[0] + 1, width - w.shape[1] + 1
   seen = [x[:, i : i + bottom : down, j : j + right : across] for i in range(w.shape[0]) for j in range(w.shape[1])]
-  return jnp.einsum("bhwk,ko->bhwo", jnp.concatenate(seen, -1), w.reshape(-1, w.shape[3]))
+  return jnp.einsum("bhwki,kio->bhwo", jnp.stack(seen, 3), w.reshape(-1, *w.shape[2:]))
 
 
 def _spread(patches: Array, size: Sequence[int], padding: Padding, strides: Strides) -> Array:
-  """The sum of what patches [B, h, w, i, j, C] say of every pixel of images [B, *size, C]."""
-  total = jnp.zeros((patches.shape[0], *size, patches.shape[5]), patches.dtype)
-  for i in range(patches.shape[3]):
-    for j in range(patches.shape[4]):
-      reach = [(patches.shape[1 + a] - 1) * strides[a] + 1 for a in (0, 1)]
-      low = [(i, j)[a] - padding[a][0] for a in (0, 1)]
-      around = [(low[a], size[a] - low[a] - reach[a], strides[a] - 1) for a in (0, 1)]
-      total += lax.pad(patches[:, :, :, i, j], jnp.zeros((), total.dtype), ((0, 0, 0), *around, (0, 0, 0)))
-  return total
+  """The sum of what patches [B, h, w, i, j, C] say of every pixel of images [B, *size, C].
+
+  Pixels that are a whole number of strides apart are summed together. (XLA 0.10 breaks down where it has to split zeros
+  between pixels over devices.)
+  """
+  (images, height, width, tall, broad, channels), (down, across) = patches.shape, strides
+  most = (-(-tall // down) - 1, -(-broad // across) - 1)  # strides from a patch to its last pixel
+  zero = jnp.zeros((), patches.dtype)
+
+  def beginning(i: int, j: int) -> Array:
+    total = jnp.zeros((images, height + most[0], width + most[1], channels), patches.dtype)
+    for a, row in enumerate(range(i, tall, down)):
+      for b, column in enumerate(range(j, broad, across)):
+        around = ((0, 0, 0), (a, most[0] - a, 0), (b, most[1] - b, 0), (0, 0, 0))
+        total += lax.pad(patches[:, :, :, row, column], zero, around)
+    return total
+
+  every = jnp.stack([jnp.stack([beginning(i, j) for j in range(across)], 3) for i in range(down)], 2)
+  whole = every.reshape(images, every.shape[1] * down, every.shape[3] * across, channels)
+  around = [(-padding[i][0], size[i] + padding[i][0] - whole.shape[i + 1], 0) for i in (0, 1)]
+  return lax.pad(whole, zero, ((0, 0, 0), *around, (0, 0, 0)))
 
 
 def _forward(x: Array, w: Array, padding: Padding, strides: Strides) -> Array:

@@ -64,6 +64,7 @@ def autoencoder(
   optimizer: Optimizer = OPTIMIZER,
   ema: float = 0.0,
   accumulate: int = 1,
+  remat: bool = False,
 ) -> System:
   """An encoder and a decoder as a System. Views: `encode`, `decode`.
 
@@ -80,6 +81,7 @@ def autoencoder(
     optimizer: of both nets.
     ema: decay of the averaged variables that the views use; 0: none.
     accumulate: parts of a batch that are worked on one after the other.
+    remat: whether a step computes again what lies between its convolutions and products, to hold less.
 
   Raises:
     ValueError: a setting that is out of range.
@@ -115,4 +117,4 @@ def autoencoder(
     "encode": lambda variables, x: net.apply(variables, x, method="encode"),
     "decode": lambda variables, codes: jnp.clip(net.apply(variables, codes, method="decode"), -1, 1),
   }
-  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, views=views)
+  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, remat=remat, views=views)

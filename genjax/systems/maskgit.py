@@ -101,6 +101,7 @@ def maskgit(
   optimizer: Optimizer = OPTIMIZER,
   ema: float = 0.0,
   accumulate: int = 1,
+  remat: bool = False,
 ) -> System:
   """A transformer and the VQ-VAE of its tokens as a System.
 
@@ -116,6 +117,7 @@ def maskgit(
     optimizer: of all nets.
     ema: decay of the averaged variables that the views use; 0: none.
     accumulate: parts of a batch that are worked on one after the other.
+    remat: whether a step computes again what lies between its convolutions and products, to hold less.
 
   Raises:
     ValueError: a setting that is out of range.
@@ -173,7 +175,7 @@ def maskgit(
     "encode": lambda variables, x: whole.apply(variables, x, method="encode"),
     "decode": decode,
   }
-  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, views=views, kernels=kernels)
+  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, remat=remat, views=views, kernels=kernels)
 
 
 def schedule(steps: int, length: int) -> tuple[int, ...]:

@@ -78,6 +78,7 @@ def pixelcnn(
   optimizer: Optimizer = OPTIMIZER,
   ema: float = 0.0,
   accumulate: int = 1,
+  remat: bool = False,
 ) -> System:
   """A masked net as a System. Views: `sample`, and `log_prob` in nats an image, exact: of its nearest levels, or of
   the one black and white draw that belongs to it ("bernoulli").
@@ -96,6 +97,7 @@ def pixelcnn(
     optimizer: of the net.
     ema: decay of the averaged variables that the views use; 0: none.
     accumulate: parts of a batch that are worked on one after the other.
+    remat: whether a step computes again what lies between its convolutions and products, to hold less.
 
   Raises:
     ValueError: settings that do not go together.
@@ -153,7 +155,7 @@ def pixelcnn(
     return {"sampler": of_rows(height, True), "sampler without its cache": of_rows(-(-TIMED // width), False)}
 
   views = {"sample": sample, "log_prob": log_prob, "likelihood": lambda variables: Likelihood("exact")}
-  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, views=views, kernels=kernels)
+  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, remat=remat, views=views, kernels=kernels)
 
 
 def drawn(key: Array, net: Pixels, variables: Variables, of: PixelLikelihood, n: int, rows: int, cached: bool) -> Array:

@@ -39,6 +39,7 @@ def tangent_prop(
   optimizer: Optimizer = OPTIMIZER,
   ema: float = 0.0,
   accumulate: int = 1,
+  remat: bool = False,
 ) -> System:
   """A classifier as a System. Its one view is `classify`.
 
@@ -52,6 +53,7 @@ def tangent_prop(
     optimizer: of the net.
     ema: decay of the averaged variables that the view uses; 0: none.
     accumulate: parts of a batch that are worked on one after the other.
+    remat: whether a step computes again what lies between its convolutions and products, to hold less.
 
   Raises:
     ValueError: data without labels, or settings that do not go together.
@@ -85,4 +87,4 @@ def tangent_prop(
     penalty = (slopes**2).sum((1, 2)).mean()
     return value + weight * penalty, (collections, {**metrics, "tangent_slopes": penalty})
 
-  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, views={"classify": logits_of})
+  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, remat=remat, views={"classify": logits_of})

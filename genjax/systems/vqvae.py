@@ -116,6 +116,7 @@ def vqvae(
   optimizer: Optimizer = PUBLISHED,
   ema: float = 0.0,
   accumulate: int = 1,
+  remat: bool = False,
 ) -> System:
   """An encoder and a decoder with codes between them as a System.
 
@@ -131,6 +132,7 @@ def vqvae(
     optimizer: of the encoder and the decoder.
     ema: decay of the averaged variables that the views use; 0: none.
     accumulate: parts of a batch that are worked on one after the other.
+    remat: whether a step computes again what lies between its convolutions and products, to hold less.
 
   Raises:
     ValueError: a setting that is out of range.
@@ -158,7 +160,7 @@ def vqvae(
     "encode": lambda variables, x: net.apply(variables, x, method="encode"),
     "decode": lambda variables, tokens: net.apply(variables, tokens, method="decode"),
   }
-  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, views=views)
+  return fit(init, loss, optimizer, ema=ema, accumulate=accumulate, remat=remat, views=views)
 
 
 def check_book(codes: int, latent: int, decay: float, beta: float) -> None:

@@ -4,8 +4,8 @@
     fsdp    examples too; and parameters with their averages and moments, of which each device keeps a part
     model   the kernels of wide layers, of which each device computes a part
 
-A known fault: ViTGAN's critic has a wrong gradient on a grid of all three axes (tests/systems/test_gan_vitgan.py), so
-experiment.py gives this net the first axis alone.
+A known fault: GANs have wrong gradients on a grid of all three axes (tests/systems/test_gan_vitgan.py), so
+experiment.py gives the other axes to systems alone whose numbers are tested on it.
 
 An axis of one device splits nothing. Models know nothing of all this: XLA adds what the devices send to one another.
 

@@ -4,6 +4,7 @@ from functools import cache
 
 import pytest
 
+from genjax.experiment import ON_A_GRID
 from genjax.registry import SYSTEMS
 from tests.systems.contract import (
   PROMISES,
@@ -17,9 +18,6 @@ from tests.systems.rows import ROWS
 @cache
 def trial(name: str) -> Trial:
   return ROWS[name]()
-
-
-ON_A_GRID = ("winn", "winn_classifier", "gan", "metaoptnet", "vae", "gpt")  # ViTGAN: test_gan_vitgan.py
 
 
 def test_every_system_of_the_registry_has_a_row():
