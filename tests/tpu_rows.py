@@ -90,7 +90,7 @@ def _metaoptnet(_: int) -> System:
 # v3:4x4 has 32 devices, v4:2x2x4 has 16. Batch norms sum over images before places, so gan's send [8, 8, 64] for [64].
 ROWS = {
   "winn": Row("v3:4x4", _winn, (512, 2048), (32, 32, 32), in_step=128, updates={"": 12}, beside=1 << 10, in_sample=128),
-  "gan": Row("v4:2x2x4", _gan, (0,), (16, 16, 48), 64, {"critic": 4, "generator": 1}, 170_000, in_sample=64),
+  "gan": Row("v4:2x2x4", _gan, (0,), (16, 16, 48), 64, {"critic": 4, "generator": 1}, 240_000, in_sample=64),
   "vae": Row("v4:2x2x4", _vae, (0,), (16, 16, 24), in_step=256, updates={"": 1}, beside=16 << 10, in_sample=512),
   "metaoptnet": Row(
     "v4:2x2x4", _metaoptnet, (0,), (32, 32, 24), in_step=160, updates={"": 1}, beside=4 << 10, batch=16, shots=1

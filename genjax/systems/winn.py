@@ -32,8 +32,7 @@ from jax import lax
 
 from genjax.core import Batch, Kernel, Metrics, System, whole
 from genjax.nets.noise import Noise
-from genjax.nets.training import per_image
-from genjax.objectives.terms import Objective, play, play_together
+from genjax.objectives.terms import Objective, play
 from genjax.objectives.zoo import winn_objective
 from genjax.ops import langevin, pool
 from genjax.ops.canvas import Stage
@@ -226,8 +225,7 @@ def _loss(
 ) -> tuple[Array, tuple[Any, Metrics]]:
   """The objective on a minibatch, "real" and "fake" [m, H, W, C]."""
   critic = critic_of(net, params, jax.random.fold_in(key, _DROPOUT))
-  both = partial(play_together, objective.critic, key) if per_image(net) else play
-  round = both(critic, batch["real"], batch["fake"])
+  round = play(critic, batch["real"], batch["fake"])  # in two calls: a TPU then adds up the gradient once, not twice
   value, after = objective.critic.apply(key, terms, round)
   return value, (after, {"loss": value, "wasserstein": round.real_out.mean() - round.fake_out.mean()})
 

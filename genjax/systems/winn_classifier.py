@@ -33,8 +33,7 @@ import optax
 
 from genjax.core import Batch, Kernel, Metrics, System, whole
 from genjax.nets.noise import Noise
-from genjax.nets.training import per_image
-from genjax.objectives.terms import Objective, play, play_together, to_float32
+from genjax.objectives.terms import Objective, play, to_float32
 from genjax.objectives.zoo import winn_objective
 from genjax.ops import langevin, pool
 from genjax.ops.canvas import Stage
@@ -264,8 +263,7 @@ def _loss(
 ) -> tuple[Array, tuple[Any, Metrics]]:
   """The cross-entropy of a minibatch, plus alpha times the objective."""
   critic = critic_of(net, params, jax.random.fold_in(key, _DROPOUT))
-  both = partial(play_together, objective.critic, key) if per_image(net) else play
-  round = both(critic, batch["image"], batch["fake"], labels=batch["label"], critic_params=params)
+  round = play(critic, batch["image"], batch["fake"], labels=batch["label"], critic_params=params)
   crossed, metrics = _classified(to_float32(round.real_aux["class_logits"]), batch["label"])
   between, terms = objective.critic.apply(key, terms, round)
   value = crossed + alpha * between
