@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from test_run import SMALL
+from small_config import SMALL
 
 from genjax.studies import runs
 from genjax.studies.generators import PLAYERS, WORDS, digits, mnist, table
