@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from genjax.nets.labels import check_labels
 from genjax.nets.unet import embedded
 from genjax.ops.attention import by_product
+from genjax.ops.patches import assemble, cut
 
 Array = jax.Array
 ZERO = nn.initializers.zeros
@@ -48,7 +49,7 @@ class DiT(nn.Module):
   @nn.compact
   def __call__(self, images: Array, time: Array, labels: Array | None = None) -> Array:
     check_labels(labels, self.classes)
-    batch, height, width, channels = images.shape
+    _, height, width, channels = images.shape
     if height % self.patch or width % self.patch:
       raise ValueError(f"images of {height}x{width} in patches of {self.patch}; use a patch that divides both sides")
     if self.width % 4 or self.width % self.heads:
@@ -60,14 +61,13 @@ class DiT(nn.Module):
       c = c + nn.Embed(self.classes + 1, self.width, embedding_init=nn.initializers.normal(0.02), name="labels")(labels)
     c = nn.swish(c).astype(self.dtype)
 
-    x = nn.Dense(self.width, dtype=self.dtype, name="patches")(_cut(images.astype(self.dtype), self.patch))
+    x = nn.Dense(self.width, dtype=self.dtype, name="patches")(cut(images.astype(self.dtype), self.patch))
     x = x + places(rows, columns, self.width)[None].astype(self.dtype)
     for number in range(self.depth):
       x = Block(self.heads, self.ratio, self.dtype, name=f"block{number}")(x, c)
     shift, scale = jnp.split(_modulation(2 * self.width, self.dtype)(c)[:, None], 2, -1)
     x = nn.Dense(self.patch**2 * outputs, kernel_init=ZERO, dtype=self.dtype)(_modulated(x, shift, scale))
-    x = x.reshape(batch, rows, columns, self.patch, self.patch, outputs).swapaxes(2, 3)
-    return x.reshape(batch, height, width, outputs).astype(jnp.float32)
+    return assemble(x, self.patch, (height, width, outputs)).astype(jnp.float32)
 
 
 class Block(nn.Module):
@@ -102,13 +102,6 @@ def places(rows: int, columns: int, width: int) -> Array:
   of = lambda count: embedded(jnp.arange(count), width // 2)
   row, column = jnp.repeat(of(rows), columns, 0), jnp.tile(of(columns), (rows, 1))
   return jnp.concatenate([row, column], -1)
-
-
-def _cut(images: Array, patch: int) -> Array:
-  """Patches [B, T, patch * patch * C], row by row."""
-  batch, height, width, channels = images.shape
-  cut = images.reshape(batch, height // patch, patch, width // patch, patch, channels).swapaxes(2, 3)
-  return cut.reshape(batch, -1, patch * patch * channels)
 
 
 def _modulation(size: int, dtype: jnp.dtype) -> nn.Dense:
