@@ -116,7 +116,7 @@ def _products(x: Array, g: Array, size: list[int], padding: Padding, strides: St
   (images, height, width), (down, across) = g.shape[:3], strides
   rows = next(n for n in range(1, height + 1) if height % n == 0 and (images * n * width >= ROWS or n == height))
   kind = jnp.promote_types(x.dtype, jnp.float32)
-  x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)))
+  x = _padded(x, padding)
 
   def add(w: Array, place: Array) -> tuple[Array, None]:
     near = lax.dynamic_slice_in_dim(x, place * rows * down, (rows - 1) * down + size[0], 1)
@@ -130,6 +130,11 @@ def _products(x: Array, g: Array, size: list[int], padding: Padding, strides: St
   return lax.scan(add, start, jnp.arange(height // rows))[0].astype(g.dtype)
 
 
+def _padded(x: Array, padding: Padding) -> Array:
+  """Images with zeros around them; below 0, with so much cut off."""
+  return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)))
+
+
 def _smaller(x: Array, w: Array) -> bool:
   """Whether images are smaller than weights, so that XLA's CPU compiler has only its naive kernel for them."""
   return x.shape[1] < w.shape[0] or x.shape[2] < w.shape[1]
@@ -137,7 +142,7 @@ def _smaller(x: Array, w: Array) -> bool:
 
 def _patches(x: Array, w: Array, padding: Padding, strides: Strides) -> Array:
   """The convolution as one product: what each pixel of the weights sees, side by side, times the weights."""
-  x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)))
+  x = _padded(x, padding)
   (height, width), (down, across) = x.shape[1:3], strides
   bottom, right = height - w.shape[0] + 1, width - w.shape[1] + 1
   seen = [x[:, i : i + bottom : down, j : j + right : across] for i in range(w.shape[0]) for j in range(w.shape[1])]
@@ -152,20 +157,17 @@ def _spread(patches: Array, size: Sequence[int], padding: Padding, strides: Stri
   """
   (images, height, width, tall, broad, channels), (down, across) = patches.shape, strides
   most = (-(-tall // down) - 1, -(-broad // across) - 1)  # strides from a patch to its last pixel
-  zero = jnp.zeros((), patches.dtype)
 
   def beginning(i: int, j: int) -> Array:
     total = jnp.zeros((images, height + most[0], width + most[1], channels), patches.dtype)
     for a, row in enumerate(range(i, tall, down)):
       for b, column in enumerate(range(j, broad, across)):
-        around = ((0, 0, 0), (a, most[0] - a, 0), (b, most[1] - b, 0), (0, 0, 0))
-        total += lax.pad(patches[:, :, :, row, column], zero, around)
+        total += _padded(patches[:, :, :, row, column], ((a, most[0] - a), (b, most[1] - b)))
     return total
 
   every = jnp.stack([jnp.stack([beginning(i, j) for j in range(across)], 3) for i in range(down)], 2)
   whole = every.reshape(images, every.shape[1] * down, every.shape[3] * across, channels)
-  around = [(-padding[i][0], size[i] + padding[i][0] - whole.shape[i + 1], 0) for i in (0, 1)]
-  return lax.pad(whole, zero, ((0, 0, 0), *around, (0, 0, 0)))
+  return _padded(whole, tuple((-padding[i][0], size[i] + padding[i][0] - whole.shape[i + 1]) for i in (0, 1)))
 
 
 def _forward(x: Array, w: Array, padding: Padding, strides: Strides) -> Array:
