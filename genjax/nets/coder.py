@@ -11,6 +11,7 @@ Checked  tests/nets/test_coder.py
 """
 
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -80,11 +81,17 @@ class ConvEncoder(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array) -> Array:
-    grid_of(images.shape[1:], len(self.widths))
-    x = images.astype(self.dtype)
-    for channels in self.widths:
-      x = nn.relu(Conv(channels, (4, 4), strides=(2, 2), padding=EDGES, dtype=self.dtype)(x))
-    return nn.relu(nn.Dense(self.features)(x.reshape(x.shape[0], -1).astype(jnp.float32)))
+    halved = lambda x, channels: nn.relu(Conv(channels, (4, 4), strides=(2, 2), padding=EDGES, dtype=self.dtype)(x))
+    return _features(self, images, halved)
+
+
+def _features(net: nn.Module, images: Array, halved: Callable[[Array, int], Array]) -> Array:
+  """The features [B, D] of an encoder whose layers are `halved`: (images, channels) -> images of half the side."""
+  grid_of(images.shape[1:], len(net.widths))
+  x = images.astype(net.dtype)
+  for channels in net.widths:
+    x = halved(x, channels)
+  return nn.relu(nn.Dense(net.features)(x.reshape(x.shape[0], -1).astype(jnp.float32)))
 
 
 class PoolingEncoder(nn.Module):
@@ -102,11 +109,8 @@ class PoolingEncoder(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array) -> Array:
-    grid_of(images.shape[1:], len(self.widths))
-    x = images.astype(self.dtype)
-    for channels in self.widths:
-      x = max_pool(nn.relu(Conv(channels, (3, 3), dtype=self.dtype)(x)))
-    return nn.relu(nn.Dense(self.features)(x.reshape(x.shape[0], -1).astype(jnp.float32)))
+    halved = lambda x, channels: max_pool(nn.relu(Conv(channels, (3, 3), dtype=self.dtype)(x)))
+    return _features(self, images, halved)
 
 
 class UpsamplingDecoder(nn.Module):
@@ -128,11 +132,9 @@ class UpsamplingDecoder(nn.Module):
   @nn.compact
   def __call__(self, latent: Array) -> Array:
     height, width = grid_of(self.shape, len(self.widths))
-    x = nn.Dense(height * width * self.widths[0])(latent)
-    x = x.reshape(-1, height, width, self.widths[0]).astype(self.dtype)
-    for channels in (*self.widths[1:], self.shape[2]):
-      x = Conv(channels, (3, 3), dtype=self.dtype)(nn.relu(x).repeat(2, 1).repeat(2, 2))
-    return x.astype(jnp.float32)
+    first = nn.Dense(height * width * self.widths[0])
+    doubled = lambda x, channels: Conv(channels, (3, 3), dtype=self.dtype)(x.repeat(2, 1).repeat(2, 2))
+    return _image(self, first(latent).reshape(-1, height, width, self.widths[0]), doubled)
 
 
 class ConvDecoder(nn.Module):
@@ -151,8 +153,14 @@ class ConvDecoder(nn.Module):
   @nn.compact
   def __call__(self, latent: Array) -> Array:
     height, width = grid_of(self.shape, len(self.widths))
-    x = nn.Dense(height * width * self.widths[0], kernel_init=START)(latent)
-    x = x.reshape(-1, height, width, self.widths[0]).astype(self.dtype)
-    for channels in (*self.widths[1:], self.shape[2]):
-      x = Doubling(channels, dtype=self.dtype)(nn.relu(x))
-    return x.astype(jnp.float32)
+    first = nn.Dense(height * width * self.widths[0], kernel_init=START)
+    doubled = lambda x, channels: Doubling(channels, dtype=self.dtype)(x)
+    return _image(self, first(latent).reshape(-1, height, width, self.widths[0]), doubled)
+
+
+def _image(net: nn.Module, x: Array, doubled: Callable[[Array, int], Array]) -> Array:
+  """The image of a decoder from its first grid, by layers (images, channels) -> images of twice the side."""
+  x = x.astype(net.dtype)
+  for channels in (*net.widths[1:], net.shape[2]):
+    x = doubled(nn.relu(x), channels)
+  return x.astype(jnp.float32)
