@@ -73,7 +73,7 @@ def detection(
     del key
     real, sets = opened(data)
     score = lambda images: views[view](state, images)
-    detector = score if by == "score" else lambda images: jax.nn.log_softmax(score(images)).max(-1)
+    detector = score if by == "score" else confidence(score)
     apart = separation(detector, real.examples["image"], sets, split=real.name, subject=by, seed=seed, ema=ema)
     return {name: apart[other]["auroc"] for other, name in names.items()}
 
@@ -81,6 +81,11 @@ def detection(
     opened(data)
 
   return Metric((view,), measure, dict.fromkeys(names.values(), "higher"), check)
+
+
+def confidence(classify: Callable[[Array], Array]) -> Callable[[Array], Array]:
+  """Images -> the largest log-probability of a class [B], by class logits [B, K]."""
+  return lambda images: jax.nn.log_softmax(classify(images)).max(-1)
 
 
 def separation(

@@ -153,17 +153,16 @@ def _alone(one: Contender, test: Any, seed: int) -> dict[str, float]:
   import jax
   import numpy as np
 
-  from genjax.metrics.detection import separation
+  from genjax.metrics.detection import confidence, separation
   from genjax.ops import calibration
   from genjax.ops.augment import to_unit
 
   views, images, labels = one.it.system.views, test.examples["image"], test.examples["label"]
   classify = lambda images: views["classify"](one.state, images)
   score = lambda images: views["score"](one.state, images)
-  confidence = lambda images: jax.nn.log_softmax(classify(images)).max(-1)
   of_batch = jax.jit(lambda images: classify(to_unit(images)))
   logits = np.concatenate([of_batch(part) for part in np.array_split(images, -(-len(images) // _BATCH))])
-  detector = confidence if one.name == "baseline" else score
+  detector = confidence(classify) if one.name == "baseline" else score
   apart = separation(detector, images, _elsewhere(one, images, seed), split=test.name, subject=one.name, seed=seed)
   return {
     "error": float((logits.argmax(-1) != labels).mean()),
