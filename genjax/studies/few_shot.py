@@ -17,7 +17,7 @@ from typing import Any
 
 from genjax.experiment import experiment
 from genjax.studies.pictures import write
-from genjax.studies.runs import Run, kept, opened, settings, trained
+from genjax.studies.runs import Run, kept, opened, settings, spread, trained
 
 HEADS = ("svm", "ridge", "r2d2", "proto")
 SHOTS = (1, 2, 5, 10, 15)
@@ -283,8 +283,7 @@ def _short(task: str) -> str:
 
 
 def _spread(values: Sequence[float]) -> str:
-  deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-  return f"{statistics.mean(values):.1f}{deviation}"
+  return spread(values, ".1f")
 
 
 def _table(accuracy: Accuracies, places: Sequence[int], heading: str) -> str:

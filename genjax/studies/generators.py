@@ -10,12 +10,11 @@ Checked  tests/studies/test_generators.py
 """
 
 import os
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genjax.studies.pictures import write
-from genjax.studies.runs import Run, anchors_of, home_of, hours_of, kept, opened, settings, trained
+from genjax.studies.runs import Run, anchors_of, home_of, hours_of, kept, opened, settings, spread, trained
 
 WORDS = {"INN-single": "inn", "WINN-single": "", "WINN, 4 stages": "cascade"}  # arguments of a config of WINN
 PLAYERS = {
@@ -136,16 +135,11 @@ def table(values: Mapping[str, Sequence[Mapping[str, float]]], anchors: Mapping[
   lines = ["| Frechet distance | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
   for row, of in values.items():
     distances = [one["frechet"] for one in of]
-    cells = [f"{value:.2f}" for value in distances] + [_spread(distances, 2)]
-    cells += [_spread([one[name] for one in of], 3) for name in columns]
-    lines.append(f"| {row} | " + " | ".join([*cells, _spread([one["hours"] for one in of], 2)]) + " |")
+    cells = [f"{value:.2f}" for value in distances] + [spread(distances, ".2f")]
+    cells += [spread([one[name] for one in of], ".3f") for name in columns]
+    lines.append(f"| {row} | " + " | ".join([*cells, spread([one["hours"] for one in of], ".2f")]) + " |")
   lines.append("beside it: " + ", ".join(f"{name} {value:.1f}" for name, value in anchors.items()))
   return "\n".join(lines)
-
-
-def _spread(values: Sequence[float], digits: int) -> str:
-  deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-  return f"{statistics.mean(values):.{digits}f}{deviation}"
 
 
 def draw(pictures: Mapping[str, Any], values: Mapping[str, Sequence[Mapping[str, float]]]) -> Any:

@@ -22,7 +22,7 @@ from genjax.objectives.mixtures import NOTES, tried
 from genjax.objectives.rows import PLAYED
 from genjax.registry import UsageError
 from genjax.studies.pictures import write
-from genjax.studies.runs import kept, settings
+from genjax.studies.runs import kept, settings, spread
 from genjax.train.terminal import say
 from genjax.workdir import as_json
 
@@ -316,9 +316,7 @@ def _spread(numbers: Sequence[Mapping[str, Any] | None], form: str) -> str:
   values = [number["value"] for number in numbers if number is not None]
   if not values:
     return "diverged"
-  mean = format(statistics.mean(values), form)
-  text = mean if len(values) < 2 else f"{mean} ± {format(statistics.stdev(values), form)}"
-  diverged = len(numbers) - len(values)
+  text, diverged = spread(values, form), len(numbers) - len(values)
   return f"{text} ({diverged} of {len(numbers)} diverged)" if diverged else text
 
 

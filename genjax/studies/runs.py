@@ -5,7 +5,8 @@ Checked  tests/studies/test_runs.py
 
 import json
 import os
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -72,3 +73,9 @@ def hours_of(run: Run) -> float:
     if (speed := row["clock"].get("steps_per_second"))
   ]
   return sum(seconds) / 3600
+
+
+def spread(values: Sequence[float], form: str) -> str:
+  """ "mean ± deviation" over seeds, numbers of this format (".1f"); the mean alone of one seed."""
+  mean = format(statistics.mean(values), form)
+  return mean if len(values) < 2 else f"{mean} ± {format(statistics.stdev(values), form)}"

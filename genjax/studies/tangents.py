@@ -6,12 +6,11 @@ Checked  tests/studies/test_tangents_study.py
 """
 
 import os
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genjax.studies.pictures import write
-from genjax.studies.runs import Run, home_of, kept, opened, settings, trained
+from genjax.studies.runs import Run, home_of, kept, opened, settings, spread, trained
 
 KINDS = ("plain", "denoising", "contractive")  # arguments of the autoencoder's config
 SHOWN, DIRECTIONS = 4, 6  # images of the picture, and tangents of each
@@ -92,14 +91,9 @@ def table(values: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     columns = [[one[name] for one in of] if name in of[0] else None for name in ("squared_error", "large")] + [
       [100 * one["error"] for one in of]
     ]
-    lines.append(f"| {kind} | " + " | ".join("" if each is None else _spread(each) for each in columns) + " |")
+    lines.append(f"| {kind} | " + " | ".join("" if each is None else spread(each, ".2f") for each in columns) + " |")
   lines.append(f"large: at least {LARGE:.0%} of the greatest; mean ± deviation over {len(of)} seeds")
   return "\n".join(lines)
-
-
-def _spread(values: Sequence[float]) -> str:
-  deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-  return f"{statistics.mean(values):.2f}{deviation}"
 
 
 def draw(pictures: Mapping[str, Any]) -> Any:
