@@ -5,7 +5,7 @@ Command   genjax train --config winn_digits --workdir runs/winn_digits
           winn_digits:inn       INN's cross-entropy instead of the Wasserstein loss; all else the same
           winn_digits:inn_cascade
           genjax study digits   trains all of them and prints the table
-Machine   2 CPU cores, about five minutes; any other device works with the same command
+Machine   2 CPU cores, about eight minutes; any other device works with the same command
 Expect    Frechet distance 2.3, the median of the last three evaluations; see notebooks/README.md, "Digits"
 Paper     Lee, Xu, Fan & Tu, "Wasserstein introspective neural networks", CVPR 2018, Algorithm 1; the thesis
           has no run on digits this small, so sizes and learning rates are ours, for two cores
